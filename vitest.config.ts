@@ -1,0 +1,36 @@
+import { defineConfig } from "vitest/config";
+
+/** Two projects: `unit` runs in threads and opens nothing; `integration` opens files, sockets and processes. */
+export default defineConfig({
+  test: {
+    reporters: ["default", "./test/reporter.ts"],
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/{base,raft,locks,codec,api,config,sim,client,docs}/**/*.test.ts", "test/*.test.ts"],
+          pool: "threads",
+          testTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "integration",
+          include: ["test/{storage,transport,node,http,cli}/**/*.test.ts"],
+          pool: "forks",
+          testTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          pool: "forks",
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
