@@ -1,0 +1,203 @@
+/**
+ * The replicated state machine: what applying one entry does. The table of contents of this folder.
+ *
+ *   entry ──▶ 1 cluster time      now = max(now, stamp)
+ *             2 due deadlines     in the order (deadline, kind, id), each with its grants, within the work budget
+ *             3 the command       open-session keep-alive close-session acquire release cancel found advance-time
+ *             4 grants            of whatever the command freed
+ *         ──▶ outcome, changed claims
+ *
+ * Pure and deterministic: the same entries give the byte-identical state on every replica (SEMANTICS rules 4, 7, I12).
+ * It reads no clock, no randomness and no configuration; whatever it needs is in the entry or in the state.
+ */
+import { assert, present, unreachable } from "../base/assert.ts";
+import { acquire, cancel, release } from "./claims.ts";
+import type { Command, FoundCommand } from "./commands.ts";
+import { DeadlineQueue, type Mark } from "./deadlines.ts";
+import { settleSession } from "./endings.ts";
+import { grantWhatIsFree, settleWaiter } from "./grants.ts";
+import type { Outcome } from "./outcomes.ts";
+import type { ClaimChange, Lock, LockState } from "./records.ts";
+import { closeSession, keepAlive, openSession, pruneTombstones } from "./sessions.ts";
+
+/** An entry as the machine sees it. `command` is absent for the empty entry that opens a term. */
+export interface AppliedEntry {
+  readonly index: number;
+  /** Cluster time stamp, milliseconds. */
+  readonly time: number;
+  readonly command: Command | undefined;
+}
+
+export interface Applied {
+  readonly outcome: Outcome;
+  /** Claims that changed, in order; valid until the next apply. */
+  readonly changes: readonly ClaimChange[];
+}
+
+export function createLockState(): LockState {
+  return {
+    settings: undefined,
+    clusterId: "",
+    fence: 0,
+    now: 0,
+    termStart: 0,
+    wallMs: 0,
+    revision: 0,
+    sessions: new Map(),
+    tombstones: new Map(),
+    sessionsByRef: new Map(),
+    claims: new Map(),
+    remembered: new Map(),
+    locks: new Map(),
+    deadlines: new DeadlineQueue(),
+    ttlCounts: new Map(),
+    heldCount: 0,
+    waitingCount: 0,
+    changes: [],
+    budgetLeft: 0,
+  };
+}
+
+/** Applies the next entry. Throws only when the entry is out of order or an invariant is broken. */
+export function apply(state: LockState, entry: AppliedEntry): Applied {
+  assert(entry.index === state.revision + 1, "entries apply in order, each once", {
+    index: entry.index,
+    revision: state.revision,
+  });
+  assert(entry.time >= state.now, "cluster time never runs back", { time: entry.time, now: state.now });
+  state.revision = entry.index;
+  state.now = entry.time;
+  state.changes = [];
+  const outcome = applyCommand(state, entry.command);
+  return { outcome, changes: state.changes };
+}
+
+function applyCommand(state: LockState, command: Command | undefined): Outcome {
+  if (command === undefined) {
+    // The first entry of a term only notes when the term began: grace counts from there.
+    state.termStart = state.now;
+    return { kind: "done" };
+  }
+  state.wallMs = command.wallMs;
+  if (command.kind === "found") return found(state, command);
+  if (state.settings === undefined) return { kind: "not-founded" };
+  state.budgetLeft = state.settings.sweepBudget;
+  sweep(state);
+  pruneTombstones(state);
+  dropStaleMarks(state);
+  const touched = new Set<Lock>();
+  const outcome = execute(state, command, touched);
+  grantWhatIsFree(state, touched);
+  return outcome;
+}
+
+function execute(state: LockState, command: Exclude<Command, FoundCommand>, touched: Set<Lock>): Outcome {
+  switch (command.kind) {
+    case "advance-time":
+      return { kind: "done" };
+    case "open-session":
+      return openSession(state, command, touched);
+    case "keep-alive":
+      return { kind: "keep-alive", items: command.items.map((item) => keepAlive(state, item, touched)) };
+    case "close-session":
+      return closeSession(state, command.sessionId, touched);
+    case "acquire":
+      return acquire(state, command, touched);
+    case "release":
+      return release(state, command, touched);
+    case "cancel":
+      return cancel(state, command, touched);
+    default:
+      return unreachable(command);
+  }
+}
+
+function found(state: LockState, command: FoundCommand): Outcome {
+  if (state.settings !== undefined) return { kind: "done" };
+  state.settings = command.settings;
+  state.clusterId = command.clusterId;
+  state.fence = command.firstFence;
+  return { kind: "done" };
+}
+
+/** Handles the deadlines that are due, in order, while the budget lasts. What is left is settled when touched. */
+function sweep(state: LockState): void {
+  for (;;) {
+    const mark = state.deadlines.first();
+    if (mark === undefined || mark.at > state.now || state.budgetLeft <= 0) return;
+    state.deadlines.takeFirst();
+    const touched = new Set<Lock>();
+    handleDue(state, mark, touched);
+    grantWhatIsFree(state, touched);
+  }
+}
+
+function handleDue(state: LockState, mark: Mark, touched: Set<Lock>): void {
+  switch (mark.kind) {
+    case "session": {
+      const session = state.sessions.get(mark.id);
+      if (session === undefined) return;
+      if (session.expiresAt > mark.at) state.deadlines.add({ ...mark, at: session.expiresAt });
+      else settleSession(state, session, touched);
+      return;
+    }
+    case "lock-delay": {
+      const lock = state.locks.get(mark.id);
+      if (lock !== undefined) touched.add(lock);
+      return;
+    }
+    case "wait": {
+      const claim = state.claims.get(mark.id);
+      if (claim?.state === "waiting" && claim.waitDeadline === mark.at) settleWaiter(state, claim, touched);
+      return;
+    }
+    default:
+      return unreachable(mark.kind);
+  }
+}
+
+/** True while the mark reminds of a deadline that its record still has. */
+function isNeeded(state: LockState, mark: Mark): boolean {
+  switch (mark.kind) {
+    case "session":
+      return state.sessions.has(mark.id);
+    case "lock-delay":
+      return state.locks.get(mark.id)?.delayUntil === mark.at;
+    case "wait": {
+      const claim = state.claims.get(mark.id);
+      return claim?.state === "waiting" && claim.waitDeadline === mark.at;
+    }
+    default:
+      return unreachable(mark.kind);
+  }
+}
+
+/** Bounds the marks by what exists: claims that were granted long before their wait ended leave theirs behind. */
+function dropStaleMarks(state: LockState): void {
+  const bound = 1024 + 2 * (state.sessions.size + state.waitingCount + state.locks.size);
+  if (state.deadlines.size > bound) state.deadlines.keepOnly((mark) => isNeeded(state, mark));
+}
+
+/** When the next deadline is due, in cluster time; undefined when nobody depends on time. */
+export function nextDeadline(state: LockState): number | undefined {
+  for (;;) {
+    const mark = state.deadlines.first();
+    if (mark === undefined) return undefined;
+    if (isNeeded(state, mark)) {
+      if (mark.kind !== "session") return mark.at;
+      const { expiresAt } = present(state.sessions.get(mark.id), "a live session");
+      if (expiresAt === mark.at) return mark.at;
+      state.deadlines.takeFirst();
+      state.deadlines.add({ ...mark, at: expiresAt });
+    } else {
+      state.deadlines.takeFirst();
+    }
+  }
+}
+
+/** How far cluster time may go unlogged while somebody depends on it (SEMANTICS rule 5). */
+export function timeLogIntervalMs(state: LockState): number {
+  let shortest = Infinity;
+  for (const ttlMs of state.ttlCounts.keys()) shortest = Math.min(shortest, ttlMs);
+  return Math.min(Math.max(shortest / 4, 1_000), 60_000);
+}

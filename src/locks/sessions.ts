@@ -1,0 +1,127 @@
+/**
+ * Sessions: opening, renewing, closing, expiring, and what is remembered of ended ones.
+ * All of it happens when an entry applies, so a deposed leader can neither renew nor expire anything
+ * (etcd #12528, #15247). SEMANTICS §1 rules 3–6, §2.
+ */
+import { present } from "../base/assert.ts";
+import type { KeepAliveItem, OpenSessionCommand } from "./commands.ts";
+import { endSession, forget, settleSession } from "./endings.ts";
+import type { KeepAliveOutcome, Outcome, SessionEnded, SessionUnknown } from "./outcomes.ts";
+import type { Lock, LockState, Session } from "./records.ts";
+import { grantedTtlMs } from "./settings.ts";
+
+/** Tombstones that one entry removes because of their age. */
+const prunedAtOnce = 8;
+
+/** The live session of that id, settled if it was due; or why there is none. */
+export function liveSession(
+  state: LockState,
+  sessionId: string,
+  touched: Set<Lock>,
+): Session | SessionEnded | SessionUnknown {
+  const session = state.sessions.get(sessionId);
+  if (session !== undefined) {
+    if (session.expiresAt <= state.now) settleSession(state, session, touched);
+    return session.end === undefined ? session : { kind: "session-ended", session };
+  }
+  const ended = state.tombstones.get(sessionId);
+  return ended === undefined ? { kind: "session-unknown" } : { kind: "session-ended", session: ended };
+}
+
+/** Opens a session; the same call again renews it like a keepalive and returns it. */
+export function openSession(state: LockState, command: OpenSessionCommand, touched: Set<Lock>): Outcome {
+  const settings = present(state.settings, "settings");
+  const found = liveSession(state, command.sessionId, touched);
+  if (!("kind" in found)) {
+    if (!isSameBody(found, command)) return { kind: "session-conflict" };
+    renew(state, found);
+    return { kind: "session", session: found, created: false };
+  }
+  if (found.kind === "session-ended") return found;
+  if (state.sessionsByRef.has(command.sessionRef)) return { kind: "session-conflict" };
+  if (state.sessions.size >= settings.sessions)
+    return { kind: "quota", limit: "sessions", max: settings.sessions };
+  const ttlMs = grantedTtlMs(settings, command.ttlMs);
+  const session: Session = {
+    id: command.sessionId,
+    ref: command.sessionRef,
+    ttlMs,
+    askedTtlMs: command.ttlMs,
+    lockDelayMs: command.lockDelayMs,
+    label: command.label,
+    metadata: command.metadata,
+    createdWallMs: command.wallMs,
+    expiresAt: state.now + ttlMs,
+    graceLeftMs: ttlMs,
+    lastRenewal: state.revision,
+    seen: 0,
+    claims: new Map(),
+    unseenEnds: [],
+    remembered: new Map(),
+    forgottenUpTo: 0,
+    end: undefined,
+  };
+  state.sessions.set(session.id, session);
+  state.sessionsByRef.set(session.ref, session);
+  state.ttlCounts.set(ttlMs, (state.ttlCounts.get(ttlMs) ?? 0) + 1);
+  state.deadlines.add({ at: session.expiresAt, kind: "session", id: session.id });
+  return { kind: "session", session, created: true };
+}
+
+function isSameBody(session: Session, command: OpenSessionCommand): boolean {
+  return (
+    session.askedTtlMs === command.ttlMs &&
+    session.lockDelayMs === command.lockDelayMs &&
+    session.label === command.label &&
+    session.metadata.length === command.metadata.length &&
+    session.metadata.every(
+      ([key, value], i) => command.metadata[i]?.[0] === key && command.metadata[i]?.[1] === value,
+    )
+  );
+}
+
+export function keepAlive(state: LockState, item: KeepAliveItem, touched: Set<Lock>): KeepAliveOutcome {
+  const session = liveSession(state, item.sessionId, touched);
+  if ("kind" in session) return session;
+  if (item.seen > session.lastRenewal) return { kind: "seen-ahead", lastRenewal: session.lastRenewal };
+  if (item.seen > session.seen) {
+    session.seen = item.seen;
+    session.unseenEnds = session.unseenEnds.filter((end) => end.revision > item.seen);
+  }
+  renew(state, session);
+  return { kind: "renewed", session, unseenEnds: session.unseenEnds };
+}
+
+/** A full ttl from now, never less than it had; the budget for grace is whole again. */
+function renew(state: LockState, session: Session): void {
+  session.expiresAt = Math.max(session.expiresAt, state.now + session.ttlMs);
+  session.graceLeftMs = session.ttlMs;
+  session.lastRenewal = state.revision;
+}
+
+/** A clean end: nothing is delayed. Closing again says the same; a session that expired says so. */
+export function closeSession(state: LockState, sessionId: string, touched: Set<Lock>): Outcome {
+  const session = liveSession(state, sessionId, touched);
+  if (!("kind" in session)) {
+    endSession(state, session, "closed", state.now, touched);
+    return { kind: "session-closed", session };
+  }
+  if (session.kind === "session-ended" && session.session.end?.reason === "closed") {
+    return { kind: "session-closed", session: session.session };
+  }
+  return session;
+}
+
+/** Drops what is remembered of sessions that ended long ago, or of the oldest when there are too many. */
+export function pruneTombstones(state: LockState): void {
+  const { tombstoneMs, tombstones } = present(state.settings, "settings");
+  let pruned = 0;
+  for (const session of state.tombstones.values()) {
+    const isOld = present(session.end, "the end of an ended session").at + tombstoneMs <= state.now;
+    if (state.tombstones.size <= tombstones && !(isOld && pruned < prunedAtOnce)) break;
+    state.tombstones.delete(session.id);
+    state.sessionsByRef.delete(session.ref);
+    for (const claim of session.remembered.values()) forget(state, claim);
+    pruned++;
+  }
+}
