@@ -1,0 +1,240 @@
+/**
+ * Commands as bytes: a positional msgpack array `[format, kind, wallMs, …fields]`, packed once by the proposer, kept
+ * and applied as those bytes by everybody. Every node, the leader included, applies what it decoded (SEMANTICS rule 7).
+ * Decoding trusts nothing: a command that is not exactly of this shape is a DecodeError. No maps, no extensions, no
+ * shared structures: those would be state of their own.
+ */
+import { Packr, Unpackr } from "msgpackr";
+import { unreachable } from "../base/assert.ts";
+import { compareText } from "../base/order.ts";
+import type { Command, KeepAliveItem, Metadata, ResourceRequest } from "../locks/commands.ts";
+import { type Settings, settingNames } from "../locks/settings.ts";
+import { DecodeError, safeInteger } from "./entry.ts";
+
+const commandFormat = 1;
+const packr = new Packr({ useRecords: false });
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
+
+const kindCodes = {
+  found: 1,
+  "advance-time": 2,
+  "open-session": 3,
+  "keep-alive": 4,
+  "close-session": 5,
+  acquire: 6,
+  release: 7,
+  cancel: 8,
+} as const satisfies Record<Command["kind"], number>;
+
+export function encodeCommand(command: Command): Uint8Array {
+  // The packer's buffer is shared with later packs; the log keeps its own copy.
+  return Uint8Array.from(
+    packr.pack([commandFormat, kindCodes[command.kind], command.wallMs, ...fieldsOf(command)]),
+  );
+}
+
+function fieldsOf(command: Command): readonly unknown[] {
+  switch (command.kind) {
+    case "found":
+      return [command.clusterId, command.firstFence, settingNames.map((name) => command.settings[name])];
+    case "advance-time":
+      return [];
+    case "open-session":
+      return [
+        command.sessionId,
+        command.sessionRef,
+        command.ttlMs,
+        command.lockDelayMs ?? null,
+        command.label,
+        command.metadata.flat(),
+      ];
+    case "keep-alive":
+      return [command.items.flatMap(({ sessionId, seen }) => [sessionId, seen])];
+    case "close-session":
+      return [command.sessionId];
+    case "acquire":
+      return [
+        command.sessionId,
+        command.claimId,
+        command.resources.map(({ name }) => name),
+        command.waitMs,
+        command.lockDelayMs ?? null,
+        command.metadata.flat(),
+        command.cancelOnDisconnect,
+      ];
+    case "release":
+      return [command.sessionId, command.claimId];
+    case "cancel":
+      return [command.claimId, command.fence ?? null];
+    default:
+      return unreachable(command);
+  }
+}
+
+/** Throws DecodeError, and nothing else, for whatever bytes it is given. */
+export function decodeCommand(bytes: Uint8Array): Command {
+  const fields = new Fields(unpackArray(bytes));
+  const format = fields.integer("format");
+  if (format !== commandFormat) throw new DecodeError(`command format ${format} is unknown`);
+  const code = fields.integer("kind");
+  const wallMs = fields.integer("wallMs");
+  const command = readCommand(code, wallMs, fields);
+  fields.end();
+  return command;
+}
+
+function unpackArray(bytes: Uint8Array): readonly unknown[] {
+  let value: unknown;
+  try {
+    value = unpackr.unpack(bytes);
+  } catch (cause) {
+    throw new DecodeError("command is not msgpack", { cause });
+  }
+  if (!Array.isArray(value)) throw new DecodeError("command is not an array");
+  return value;
+}
+
+function readCommand(code: number, wallMs: number, fields: Fields): Command {
+  switch (code) {
+    case kindCodes.found:
+      return {
+        kind: "found",
+        wallMs,
+        clusterId: fields.text("clusterId", 64),
+        firstFence: fields.integer("firstFence"),
+        settings: readSettings(fields.list("settings")),
+      };
+    case kindCodes["advance-time"]:
+      return { kind: "advance-time", wallMs };
+    case kindCodes["open-session"]:
+      return {
+        kind: "open-session",
+        wallMs,
+        sessionId: fields.text("sessionId", 64),
+        sessionRef: fields.text("sessionRef", 16),
+        ttlMs: fields.integer("ttlMs"),
+        lockDelayMs: fields.optionalInteger("lockDelayMs"),
+        label: fields.text("label", 1024),
+        metadata: readMetadata(fields.list("metadata")),
+      };
+    case kindCodes["keep-alive"]:
+      return { kind: "keep-alive", wallMs, items: readItems(fields.list("items")) };
+    case kindCodes["close-session"]:
+      return { kind: "close-session", wallMs, sessionId: fields.text("sessionId", 64) };
+    case kindCodes.acquire:
+      return {
+        kind: "acquire",
+        wallMs,
+        sessionId: fields.text("sessionId", 64),
+        claimId: fields.text("claimId", 64),
+        resources: readResources(fields.list("resources")),
+        waitMs: fields.integer("waitMs"),
+        lockDelayMs: fields.optionalInteger("lockDelayMs"),
+        metadata: readMetadata(fields.list("metadata")),
+        cancelOnDisconnect: fields.flag("cancelOnDisconnect"),
+      };
+    case kindCodes.release:
+      return {
+        kind: "release",
+        wallMs,
+        sessionId: fields.text("sessionId", 64),
+        claimId: fields.text("claimId", 64),
+      };
+    case kindCodes.cancel:
+      return {
+        kind: "cancel",
+        wallMs,
+        claimId: fields.text("claimId", 64),
+        fence: fields.optionalInteger("fence"),
+      };
+    default:
+      throw new DecodeError(`command kind ${code} is unknown`);
+  }
+}
+
+function readSettings(fields: Fields): Settings {
+  const settings: Partial<Record<keyof Settings, number>> = {};
+  for (const name of settingNames) settings[name] = fields.integer(name);
+  fields.end();
+  return settings as Settings;
+}
+
+/** Keys sorted and distinct, as the proposer must have written them. */
+function readMetadata(fields: Fields): Metadata {
+  const pairs: [string, string][] = [];
+  while (!fields.isAtEnd()) {
+    const key = fields.text("metadata key", 65_536);
+    const previous = pairs[pairs.length - 1];
+    if (previous !== undefined && compareText(previous[0], key) >= 0) {
+      throw new DecodeError("metadata keys are not sorted");
+    }
+    pairs.push([key, fields.text("metadata value", 65_536)]);
+  }
+  return pairs;
+}
+
+function readItems(fields: Fields): readonly KeepAliveItem[] {
+  const items: KeepAliveItem[] = [];
+  while (!fields.isAtEnd())
+    items.push({ sessionId: fields.text("sessionId", 64), seen: fields.integer("seen") });
+  return items;
+}
+
+function readResources(fields: Fields): readonly ResourceRequest[] {
+  const name = fields.text("lock", 512);
+  fields.end();
+  if (name.length === 0) throw new DecodeError("a lock needs a name");
+  return [{ kind: "lock", name, mode: "exclusive" }];
+}
+
+/** Takes the fields of an array one after the other, each with the type it must have. */
+class Fields {
+  readonly #values: readonly unknown[];
+  #at = 0;
+
+  constructor(values: readonly unknown[]) {
+    this.#values = values;
+  }
+
+  isAtEnd(): boolean {
+    return this.#at >= this.#values.length;
+  }
+
+  end(): void {
+    if (!this.isAtEnd()) throw new DecodeError("a command has fields too many");
+  }
+
+  #next(what: string): unknown {
+    if (this.isAtEnd()) throw new DecodeError(`${what} is missing`);
+    return this.#values[this.#at++];
+  }
+
+  integer(what: string): number {
+    return safeInteger(this.#next(what), what, 0);
+  }
+
+  optionalInteger(what: string): number | undefined {
+    const value = this.#next(what);
+    return value === null ? undefined : safeInteger(value, what, 0);
+  }
+
+  /** `lengthMax` in UTF-16 code units. */
+  text(what: string, lengthMax: number): string {
+    const value = this.#next(what);
+    if (typeof value !== "string" || value.length > lengthMax)
+      throw new DecodeError(`${what} is not a short string`);
+    return value;
+  }
+
+  flag(what: string): boolean {
+    const value = this.#next(what);
+    if (typeof value !== "boolean") throw new DecodeError(`${what} is not a boolean`);
+    return value;
+  }
+
+  list(what: string): Fields {
+    const value = this.#next(what);
+    if (!Array.isArray(value)) throw new DecodeError(`${what} is not an array`);
+    return new Fields(value);
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Which clients listen for which claims, and what follows when the last one goes away (SEMANTICS §3, connection loss).
+ * Leader's memory only: none of it is state, it only leads to proposals. It forgets everything when leadership ends.
+ */
+import type { Claim, ClaimChange } from "../locks/records.ts";
+import type { ClaimListener, View } from "./contract.ts";
+
+export interface CancelRequest {
+  readonly claimId: string;
+  readonly fence: number | undefined;
+}
+
+export class Attachments {
+  readonly #listeners = new Map<string, Set<ClaimListener>>();
+  /** Live claims that an answer of this tenure has named, waiting or held. */
+  readonly #answered = new Set<string>();
+  /** Since when (monotonic ms) nobody polls a waiting claim that wants to be cancelled then. */
+  readonly #unattendedSince = new Map<string, number>();
+  /** Claims that lost their last request before any answer named them. */
+  readonly #gone = new Set<string>();
+
+  watch(claimId: string, listener: ClaimListener): () => void {
+    const listeners = this.#listeners.get(claimId) ?? new Set();
+    this.#listeners.set(claimId, listeners.add(listener));
+    this.#unattendedSince.delete(claimId);
+    this.#gone.delete(claimId);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#listeners.get(claimId) === listeners) this.#listeners.delete(claimId);
+    };
+  }
+
+  noteAnswered(claim: Claim, monotonicMs: number): void {
+    if (claim.state === "ended") return;
+    this.#answered.add(claim.id);
+    this.#noteUnattended(claim, monotonicMs);
+  }
+
+  #noteUnattended(claim: Claim, monotonicMs: number): void {
+    const wants = claim.state === "waiting" && claim.cancelOnDisconnect;
+    if (wants && !this.#listeners.has(claim.id)) this.#unattendedSince.set(claim.id, monotonicMs);
+  }
+
+  /** A new leader does not know who was attached where: everybody gets the full time to come back. */
+  startTenure(waiting: Iterable<Claim>, monotonicMs: number): void {
+    for (const claim of waiting) {
+      this.#answered.add(claim.id);
+      this.#noteUnattended(claim, monotonicMs);
+    }
+  }
+
+  /** The last request went away unanswered. What should be proposed, if anything. */
+  abandon(claim: Claim): CancelRequest | undefined {
+    if (!claim.cancelOnDisconnect || this.#listeners.has(claim.id)) return undefined;
+    if (claim.state === "waiting") {
+      if (!this.#answered.has(claim.id)) this.#gone.add(claim.id);
+      return { claimId: claim.id, fence: undefined };
+    }
+    return claim.state === "held" ? this.#giveBack(claim) : undefined;
+  }
+
+  /** A hold that nobody has heard of, and nobody will. */
+  #giveBack(claim: Claim): CancelRequest | undefined {
+    if (this.#answered.has(claim.id) || claim.grant === undefined) return undefined;
+    return { claimId: claim.id, fence: claim.grant.fence };
+  }
+
+  /** Tells the listeners of a change. Returns what should be proposed: a grant whose client was gone by then. */
+  handleChange(change: ClaimChange, view: View): CancelRequest | undefined {
+    const { claim } = change;
+    if (change.state === "waiting") return undefined;
+    const listeners = this.#listeners.get(claim.id);
+    this.#listeners.delete(claim.id);
+    this.#unattendedSince.delete(claim.id);
+    const wasGone = this.#gone.delete(claim.id);
+    if (change.state === "ended") this.#answered.delete(claim.id);
+    for (const listener of listeners ?? []) listener(claim, view);
+    return change.state === "held" && wasGone && listeners === undefined ? this.#giveBack(claim) : undefined;
+  }
+
+  /** Waiting claims that nobody has polled for `graceMs`. Each is returned once. */
+  takeUnattended(monotonicMs: number, graceMs: number): readonly string[] {
+    const taken: string[] = [];
+    // Insertion order is order of time: the first that is young enough ends the search.
+    for (const [claimId, since] of this.#unattendedSince) {
+      if (monotonicMs - since < graceMs) break;
+      taken.push(claimId);
+    }
+    for (const claimId of taken) this.#unattendedSince.delete(claimId);
+    return taken;
+  }
+
+  /** This node stopped leading: everybody who listens here must ask the next leader. */
+  endTenure(view: View): void {
+    const all = [...this.#listeners.values()];
+    this.#listeners.clear();
+    this.#answered.clear();
+    this.#unattendedSince.clear();
+    this.#gone.clear();
+    for (const listeners of all) for (const listener of listeners) listener(undefined, view);
+  }
+}
