@@ -120,7 +120,7 @@ describe("messages", () => {
   });
 
   it("carry the longest entries and member ids that are allowed", () => {
-    const data = new Uint8Array(1 << 20).fill(3);
+    const data = new Uint8Array(70_000).fill(3);
     const entry: Entry = { index: 1, term: 1, time: 0, kind: "command", chain: 0, data };
     const append: Message = { ...appendOf([entry]), term: 1 };
     const vote: Message = {
