@@ -7,7 +7,7 @@
  *   store/         entries and hard state, on `level`    REFUSED   why a start found it damaged; refuses every later one
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { assert } from "../base/assert.ts";
 import { type Identity, memberId, type Roster } from "../base/identity.ts";
@@ -27,9 +27,16 @@ import {
 } from "./failure.ts";
 import { replaceFile, syncDirectory } from "./files.ts";
 import { identityFileName, readIdentity, writeIdentity } from "./identity.ts";
+import { checkLevelLogs, type TornFiles } from "./level-log.ts";
 import { createLevelStorage } from "./level-storage.ts";
 import { encodeFounding, encodeHead, foundingKey, headKey, type StoreHead } from "./records.ts";
-import { openDatabase, readComplaints, readStore, type StoreDatabase } from "./store-check.ts";
+import {
+  isOpenElsewhere,
+  openDatabase,
+  readComplaints,
+  readStore,
+  type StoreDatabase,
+} from "./store-check.ts";
 
 /** A directory that `init` made and that no cluster has claimed yet. It is locked; nothing in it is promised. */
 export interface NewDirectory {
@@ -230,11 +237,12 @@ async function openFounded(path: string, identity: Identity): Promise<FoundedDir
   let db: StoreDatabase | undefined;
   let anchor: AnchorFile | undefined;
   try {
+    const torn = await checkLogs(storePath);
     db = await openDatabase(storePath, false);
     anchor = openAnchorFile(join(path, anchorFileName));
     const content = await readStore(db);
     const head = checkWhole(identity, anchor, content);
-    const complaints = readComplaints(storePath);
+    const complaints = readComplaints(storePath, torn);
     if (complaints.length > 0) throw new DamageError(`LevelDB left something out: ${complaints.join("; ")}`);
     await renewAnchor(anchor, head);
     const { clusterId, memberId: member } = anchor.state;
@@ -244,22 +252,29 @@ async function openFounded(path: string, identity: Identity): Promise<FoundedDir
   } catch (error) {
     anchor?.close();
     await db?.close();
-    const refusal = asDirectoryError(path, lossWhenMissing(error, { path, hasStore: db !== undefined }));
+    const refusal = asDirectoryError(path, lossWhenMissing(error, db !== undefined));
     if (refusal.code === "damaged" || refusal.code === "lost") rememberRefusal(path, refusal);
     throw refusal;
   }
 }
 
-/** A founded directory without its store or its anchor has lost them; the system's words for it are too meek. */
-function lossWhenMissing(
-  error: unknown,
-  facts: { readonly path: string; readonly hasStore: boolean },
-): unknown {
-  if (facts.hasStore) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return new LossError("the anchor has gone");
-    return error;
+/** Looks at the files of a store that is not locked yet: what another process changes meanwhile is no damage. */
+async function checkLogs(storePath: string): Promise<TornFiles> {
+  try {
+    return checkLevelLogs(storePath);
+  } catch (error) {
+    if (existsSync(storePath) && (await isOpenElsewhere(storePath)))
+      throw failure("in-use", storePath, `${storePath} is open in another process`);
+    throw error;
   }
-  if (/does not exist/.test(String((error as Error).cause))) return new LossError("the store has gone");
+}
+
+/** A founded directory without its store or its anchor has lost them; the system's words for it are too meek. */
+function lossWhenMissing(error: unknown, hasStore: boolean): unknown {
+  const absent = (error as NodeJS.ErrnoException).code === "ENOENT";
+  if (absent && hasStore) return new LossError("the anchor has gone");
+  const { cause } = error as Error;
+  if (absent || /does not exist/.test(String(cause))) return new LossError("the store has gone");
   return error;
 }
 

@@ -9,7 +9,8 @@ import { Level } from "level";
 import { decodeEntry } from "../codec/entry.ts";
 import { chainOf, chainStart } from "../raft/chain.ts";
 import type { Entry } from "../raft/types.ts";
-import { DamageError } from "./failure.ts";
+import { DamageError, isLocked } from "./failure.ts";
+import type { TornFiles } from "./level-log.ts";
 import { decodeHead, decodeKey, entryKeyBytes, type StoreHead } from "./records.ts";
 
 export type StoreDatabase = Level<Uint8Array, Uint8Array>;
@@ -30,11 +31,27 @@ export async function openDatabase(path: string, create: boolean): Promise<Store
   return db;
 }
 
-/** The lines in which LevelDB's info log of the latest open admits that it left something out. */
-export function readComplaints(path: string): readonly string[] {
+/** True when another process has it. Changes nothing: `errorIfExists` makes LevelDB stop after it took the lock. */
+export async function isOpenElsewhere(path: string): Promise<boolean> {
+  const db: StoreDatabase = new Level(path);
+  try {
+    await db.open({ createIfMissing: false, errorIfExists: true });
+    await db.close();
+    return false;
+  } catch (error) {
+    return isLocked(error);
+  }
+}
+
+/**
+ * The lines in which LevelDB's info log of the latest open admits that it left something out, except for the torn ends
+ * that `level-log.ts` has found to be ordinary.
+ */
+export function readComplaints(path: string, torn: TornFiles): readonly string[] {
   return readFileSync(join(path, "LOG"), "latin1")
     .split("\n")
-    .filter((line) => /dropping|corrupt|ignoring|error|repaired/i.test(line));
+    .filter((line) => /dropping|corrupt|ignoring|error|repaired/i.test(line))
+    .filter((line) => !torn.some((name) => line.includes(`/${name}: dropping`)));
 }
 
 /** Reads everything. Rejects with DamageError, DecodeError, NewerFormatError or LevelDB's error. */
