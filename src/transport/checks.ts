@@ -23,7 +23,6 @@ import {
 export interface HelloContext {
   readonly identity: Identity;
   readonly digest: string;
-  readonly bootId: string;
   /** Whether the sender's incarnation has connections here under another boot id, and whether one answered. */
   readonly otherBoot: "none" | "unknown" | "alive";
   /** The highest step that the sender's incarnation announced under other boot ids; 0 when none. */

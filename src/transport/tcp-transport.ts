@@ -6,64 +6,23 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { assert } from "../base/assert.ts";
-import { type Identity, memberName, type Roster } from "../base/identity.ts";
+import { type Identity, memberName } from "../base/identity.ts";
 import type { MemberId, Message } from "../raft/types.ts";
-import { checkHello, type HelloVerdict } from "./checks.ts";
+import { type Admission, createAdmission } from "./admission.ts";
+import type { HelloVerdict } from "./checks.ts";
 import type { PeerStatus, Transport, TransportEvents, TransportRefusal } from "./contract.ts";
-import { decideFounding, type Foundation, founderDigest, type MemberAddress } from "./founding.ts";
-import { type Hello, helloMember, protocolMax, protocolMin } from "./hello.ts";
-import type { LinkLimits } from "./link.ts";
-import { createMemberMemory } from "./memory.ts";
+import { decideFounding, type Foundation, founderDigest } from "./founding.ts";
+import { type Hello, protocolMax, protocolMin } from "./hello.ts";
+import {
+  defaultLimits,
+  defaultTiming,
+  type TcpTransportOptions,
+  type TransportLimits,
+  type TransportTiming,
+} from "./options.ts";
 import { createPeer, type Peer, type PeerOwner } from "./peer.ts";
 import { createRefusalWeight, type RefusalWeight } from "./refusals.ts";
 import { createSession, type Session, type SessionOwner } from "./session.ts";
-
-export interface TcpTransportOptions {
-  readonly clusterName: string;
-  /** This node's name; `members` holds it too. */
-  readonly name: string;
-  readonly clusterKey?: string | undefined;
-  /** The founding members as the cluster file gives them: where each is dialled. */
-  readonly members: readonly MemberAddress[];
-  /** What this node binds. Port 0: any free one. */
-  readonly listen: { readonly host: string; readonly port: number };
-  readonly identity: Identity;
-  /** Another one for each start of the process. 1 to 64 printable characters. */
-  readonly bootId: string;
-  /** The last *durable* step of the store, never one that a crash could take back. */
-  readonly step: () => number;
-  readonly knowsLeader: () => boolean;
-  readonly events: TransportEvents;
-  /** A float in [0, 1), for jitter. */
-  readonly random: () => number;
-  readonly timing?: Partial<TransportTiming>;
-  readonly limits?: Partial<TransportLimits>;
-}
-
-/** Milliseconds. */
-export interface TransportTiming {
-  /** Default 1000. */
-  readonly connectTimeoutMs: number;
-  /** For HELLO both ways. Must exceed `aliveWithinMs`. Default 3000. */
-  readonly handshakeTimeoutMs: number;
-  /** How long a process may take to show that it still runs, when another claims its place: B. Default 750. */
-  readonly aliveWithinMs: number;
-  /** Default 250. */
-  readonly backoffMsMax: number;
-  /** Upkeep: pings, silence, notices. Everything below counts these. Default 1000. */
-  readonly tickMs: number;
-  /** A connection without any frame for that many ticks is closed: it may be half-open. Default 10. */
-  readonly silentTicksMax: number;
-  /** How often the same notice may be repeated. Default 5. */
-  readonly noticeTicks: number;
-}
-
-export interface TransportLimits extends LinkLimits {
-  /** Inbound connections before their HELLO; the oldest is closed for a newer one. Default 64. */
-  readonly strangersMax: number;
-  /** Connections after their HELLO, both directions; a newer one is closed. Default 256. */
-  readonly sessionsMax: number;
-}
 
 export interface TcpTransport extends Transport {
   /** The port that is bound. */
@@ -109,22 +68,6 @@ export async function createTcpTransport(options: TcpTransportOptions): Promise<
   return transport;
 }
 
-const defaultTiming: TransportTiming = {
-  connectTimeoutMs: 1000,
-  handshakeTimeoutMs: 3000,
-  aliveWithinMs: 750,
-  backoffMsMax: 250,
-  tickMs: 1000,
-  silentTicksMax: 10,
-  noticeTicks: 5,
-};
-const defaultLimits: TransportLimits = {
-  frameBytesMax: 16 * 1024 * 1024,
-  queueBytesMax: 32 * 1024 * 1024,
-  queueFramesMax: 8192,
-  strangersMax: 64,
-  sessionsMax: 256,
-};
 const noticeKeysMax = 256;
 
 class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
@@ -134,7 +77,7 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
   readonly #events: TransportEvents;
   readonly #server: Server;
   readonly #digest: string;
-  readonly #memory = createMemberMemory();
+  readonly #admission: Admission;
   readonly #refusals: RefusalWeight;
   readonly #peers = new Map<string, Peer>();
   readonly #strangers = new Set<Socket>();
@@ -152,6 +95,7 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
     this.#timing = { ...defaultTiming, ...options.timing };
     this.#limits = { ...defaultLimits, ...options.limits };
     assert(this.#timing.handshakeTimeoutMs > this.#timing.aliveWithinMs, "a handshake outlasts a probe");
+    this.#admission = createAdmission(this.#timing.aliveWithinMs);
     this.#events = options.events;
     this.#server = server;
     this.#identity = options.identity;
@@ -275,46 +219,10 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
     };
   }
 
-  /** Runs the checks; asks connections of the same incarnation under another boot id for a sign of life first. */
   judge(hello: Hello, answer: (verdict: HelloVerdict) => void): void {
-    const silent = new Set<Session>();
-    const judgeAgain = (): void => {
-      const rivals = this.#rivals(hello).filter((session) => !silent.has(session));
-      const verdict = this.#check(hello, rivals.length === 0 ? "none" : "unknown");
-      if (verdict.kind !== "probe") {
-        if (verdict.kind !== "refuse") for (const session of silent) session.destroy();
-        answer(verdict);
-        return;
-      }
-      let left = rivals.length;
-      for (const rival of rivals) {
-        rival.askAlive(this.#timing.aliveWithinMs, (alive) => {
-          if (left <= 0) return;
-          left = alive ? 0 : left - 1;
-          silent.add(rival);
-          if (alive) answer(this.#check(hello, "alive"));
-          else if (left === 0) judgeAgain();
-        });
-      }
-    };
-    judgeAgain();
-  }
-
-  #check(hello: Hello, otherBoot: "none" | "unknown" | "alive"): HelloVerdict {
-    return checkHello(hello, {
-      identity: this.#identity,
-      digest: this.#digest,
-      bootId: this.#options.bootId,
-      otherBoot,
-      stepFloor: this.#memory.stepFloor(helloMember(hello), hello.bootId),
-    });
-  }
-
-  /** Established connections of the same incarnation under another boot id. */
-  #rivals(hello: Hello): Session[] {
-    const member = helloMember(hello);
-    const sessions = this.#peers.get(hello.name)?.sessions ?? [];
-    return sessions.filter((session) => session.member === member && session.hello?.bootId !== hello.bootId);
+    const self = () => ({ identity: this.#identity, digest: this.#digest });
+    const sessions = () => this.#peers.get(hello.name)?.sessions ?? [];
+    this.#admission.judge({ hello, self, sessions }, answer);
   }
 
   opened(session: Session): void {
@@ -328,8 +236,7 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
       return;
     }
     const peer = this.#peers.get(hello.name) ?? this.#strangePeer(hello.name);
-    const step = hello.state === "new" ? 0 : hello.step;
-    if (this.#memory.meet(member, hello.bootId, step)) this.#events.leaderLost(member);
+    if (this.#admission.remember(hello)) this.#events.leaderLost(member);
     if (session.direction === "out") this.#refusals.clear(hello.name);
     peer.opened(session);
     this.#maybeFound();
@@ -453,5 +360,3 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
 function hostOf(remote: string): string {
   return remote.slice(0, remote.lastIndexOf(":"));
 }
-
-export type { Foundation, MemberAddress, Roster };

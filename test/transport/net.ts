@@ -7,11 +7,8 @@ import type { Identity, Roster } from "../../src/base/identity.ts";
 import type { MemberId, Message } from "../../src/raft/types.ts";
 import type { TransportRefusal } from "../../src/transport/contract.ts";
 import type { MemberAddress } from "../../src/transport/founding.ts";
-import {
-  createTcpTransport,
-  type TcpTransport,
-  type TcpTransportOptions,
-} from "../../src/transport/tcp-transport.ts";
+import type { TcpTransportOptions } from "../../src/transport/options.ts";
+import { createTcpTransport, type TcpTransport } from "../../src/transport/tcp-transport.ts";
 
 export const incarnationOf = (name: string, digit = "a"): string =>
   Buffer.from(name).toString("hex").padEnd(32, digit).slice(0, 32);
