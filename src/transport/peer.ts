@@ -4,13 +4,15 @@
  * after that was refused, at an address where this member had answered before. A reset, an end, a time-out is none:
  * a live process without file descriptors does all three.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import type { PeerStatus } from "./contract.ts";
 import type { MemberAddress } from "./founding.ts";
 import type { Session } from "./session.ts";
 
 export interface PeerOwner {
+  /** A socket that begins to connect now. */
+  connect(address: MemberAddress): Socket;
   /** The dial succeeded: the owner makes the session and starts the handshake. */
   connected(peer: Peer, socket: Socket): Session;
   /** Evidence that this member's process has ended. */
@@ -101,9 +103,8 @@ class DialledPeer implements Peer {
     if (this.#stopped || this.#address === undefined) return;
     if (this.#attempt !== undefined || this.#outbound !== undefined) return;
     clearTimeout(this.#retry);
-    const { host, port } = this.#address;
     const began = this.#closes;
-    const socket = connect({ host, port, noDelay: true });
+    const socket = this.#owner.connect(this.#address);
     const attempt: { socket: Socket; session: Session | undefined } = { socket, session: undefined };
     this.#attempt = attempt;
     const timer = setTimeout(() => socket.destroy(new Error("time-out")), this.#timing.connectTimeoutMs);

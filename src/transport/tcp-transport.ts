@@ -4,14 +4,14 @@
  * it; both count as established for the leader-lost evidence. While the identity is `new` it neither sends nor
  * delivers Raft messages: the host calls `enterCluster` once store, anchor and identity are written.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { assert } from "../base/assert.ts";
 import { type Identity, memberName } from "../base/identity.ts";
 import type { MemberId, Message } from "../raft/types.ts";
 import { type Admission, createAdmission } from "./admission.ts";
 import type { HelloVerdict } from "./checks.ts";
 import type { PeerStatus, Transport, TransportEvents, TransportRefusal } from "./contract.ts";
-import { decideFounding, type Foundation, founderDigest } from "./founding.ts";
+import { decideFounding, type Foundation, founderDigest, type MemberAddress } from "./founding.ts";
 import { type Hello, protocolMax, protocolMin } from "./hello.ts";
 import {
   defaultLimits,
@@ -80,7 +80,9 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
   readonly #admission: Admission;
   readonly #refusals: RefusalWeight;
   readonly #peers = new Map<string, Peer>();
+  /** Inbound sockets before their HELLO was accepted, oldest first. */
   readonly #strangers = new Set<Socket>();
+  readonly #inbound = new WeakMap<Session, Socket>();
   readonly #noticedAt = new Map<string, number>();
   readonly #foundation: Promise<Foundation>;
   #resolveFoundation: ((foundation: Foundation) => void) | undefined;
@@ -189,7 +191,9 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
     this.#inbound.set(this.#session(socket, undefined), socket);
   }
 
-  readonly #inbound = new WeakMap<Session, Socket>();
+  connect({ host, port }: MemberAddress): Socket {
+    return connect({ host, port, noDelay: true });
+  }
 
   connected(peer: Peer, socket: Socket): Session {
     return this.#session(socket, peer.name);

@@ -45,6 +45,36 @@ describe("messages", () => {
     expect(n1.received).toEqual([{ from: n2.id, message: heartbeat(7) }]);
   });
 
+  it("may be far larger than what a stranger may send", async () => {
+    const members = await freeAddresses(names);
+    const n1 = await startMember(founded("n1"), members);
+    const n2 = await startMember(founded("n2"), members);
+    await until(() => isConnected(n1, "n2"));
+    const entry = {
+      index: 1,
+      term: 1,
+      time: 0,
+      kind: "command",
+      chain: 0,
+      data: new Uint8Array(300_000),
+    } as const;
+
+    n1.transport.send(n2.id, {
+      kind: "append",
+      term: 1,
+      prevLogIndex: 0,
+      prevLogTerm: 0,
+      prevLogChain: 0,
+      entries: [entry],
+      leaderCommit: 0,
+      echo: { round: 0, sentTick: 0 },
+    });
+    await until(() => n2.received.length > 0);
+
+    const [received] = n2.received;
+    expect(received?.message.kind === "append" && received.message.entries[0]?.data.length).toBe(300_000);
+  });
+
   it("to another incarnation, to a stranger and to oneself are dropped", async () => {
     const members = await freeAddresses(names);
     const n1 = await startMember(founded("n1"), members);
@@ -206,13 +236,15 @@ describe("a leader counts as lost", () => {
 
   it("when its incarnation comes back under another boot id", async () => {
     const members = await freeAddresses(names);
-    const n1 = await startMember(founded("n1"), members, { timing: { aliveWithinMs: 50 } });
+    const timing = { aliveWithinMs: 50, silentTicksMax: 1_000_000 };
+    const n1 = await startMember(founded("n1"), members, { timing });
     const silent = await puppet(members, "n2", { answersPings: false });
     await until(() => isConnected(n1, "n2"));
 
     const [address] = members;
     const second = await dialAs(members, "n2", "n1", { bootId: "second" }, address as MemberAddress);
     await until(() => n1.lost.length > 0);
+    await until(() => silent.sockets[0]?.readableEnded === true);
 
     expect(n1.lost[0]).toBe(silent.member);
     expect(n1.notices.join()).not.toContain("duplicate");
