@@ -18,7 +18,8 @@ for (let i = Number(first); i < cases.length; i += Number(stride)) {
   cpSync(cases[i].base, path, { recursive: true });
   damage(path, cases[i]);
   const outcome = await open(path);
-  say(`done ${i} ${JSON.stringify({ ...outcome, again: await open(path) })}`);
+  const again = outcome.kind === "refused" || i % 16 < 2 ? await open(path) : undefined;
+  say(`done ${i} ${JSON.stringify({ ...outcome, again })}`);
 }
 
 function damage(path, { file, op, at, from }) {

@@ -41,7 +41,9 @@ function lastAck(lines: readonly string[]): { step: number; lastIndex: number; t
   return { step, lastIndex, term };
 }
 
-test("after kill -9 in the middle of writing, 24 times over, every reported step is there", async () => {
+test("after kill -9 in the middle of writing, 24 times over, every reported step is there", {
+  timeout: 240_000,
+}, async () => {
   const random = createPrng(7, "kill");
   for (let round = 0; round < 24; round++) {
     const acked = lastAck(await writeAndKill(random.between(1, 40)));
@@ -77,7 +79,7 @@ test.each([64, 200])(
 
 test("an anchor that cannot be written is an error of the storage too", async () => {
   const limited = `ulimit -f 8; exec "$0" "$@"`;
-  // 4096 bytes: the second slot lies beyond. The first write after opening goes there or the one after it does.
+  // 4096 bytes: the second slot lies beyond, and the write after the one at opening is the second to go there.
   const child = spawnSync("sh", ["-c", limited, process.execPath, script, path], { encoding: "utf8" });
 
   const lines = child.stdout.trim().split("\n");

@@ -32,13 +32,13 @@ async function logOf(sizes: readonly number[]): Promise<Buffer> {
 
 describe("the scan of LevelDB's own files", () => {
   test("counts the batches of a log as LevelDB wrote it, across blocks and up to their very ends", async () => {
-    // 32768 − 7 (header) − 12 (batch) − 1 − 6 (key) − 3 − size leaves 0 … 9 bytes at the end of the first block.
     const sizes = [10, 40_000, 100, 200_000, 0, 70_000, 5];
 
     expect(scanLevelLog(await logOf(sizes))).toEqual({ kind: "whole", batches: sizes.length });
   });
 
   test("reads the log whatever is left over at the end of a block", async () => {
+    // A block less the record's header, the batch's header, its one operation with key and lengths, and `left`.
     for (let left = 0; left < 16; left++) {
       const bytes = await logOf([32768 - 7 - 12 - 1 - 1 - 5 - 3 - left, 50, 60]);
 
