@@ -470,6 +470,27 @@ describe("refusals", () => {
   });
 });
 
+describe("a HELLO in answer", () => {
+  it("from another name is a fault, and one from this very process is none", async () => {
+    const members = await freeAddresses(names);
+    const answers = [helloAs(members, "n9", "n1", {}), helloAs(members, "n2", "n1", { bootId: "boot-n1" })];
+    let dials = 0;
+    const server = await listenOn((members[1] as MemberAddress).port, (socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => socket.write(answers[dials++ === 0 ? 0 : 1] as Uint8Array));
+    });
+    const n1 = await startMember(founded("n1"), members);
+
+    await until(() => dials > 3);
+
+    expect(n1.notices).toHaveLength(1);
+    expect(n1.notices[0]).toContain("n9 answers for n2");
+    expect(isConnected(n1, "n2")).toBe(false);
+    expect(n1.transport.peers()).toMatchObject([{ name: "n2", connected: false, lastContactMs: undefined }]);
+    server.close();
+  });
+});
+
 describe("a half-open connection", () => {
   it("is closed after it was silent for long, and dialled anew", async () => {
     const members = await freeAddresses(names);
