@@ -50,6 +50,8 @@ export interface NodeHost {
   probe(member: MemberId): void;
   peers(): readonly PeerStatus[];
   trace(event: TraceEvent): void;
+  /** An entry was applied, with this outcome: for checkers that want to know. */
+  applied?(entry: Entry, outcome: Outcome): void;
   /** The disk failed: the process must end with exit code 70. Nothing is called afterwards. */
   storageFailed(error: Error): void;
 }
@@ -455,7 +457,8 @@ class Driver implements NodeDriver {
     this.#queue.push({
       proposal: { kind: "cancel", claimId, fence },
       waiter: () => {
-        this.#doomed.delete(claimId);
+        // Only the cancel that gives the grant back ends its being unheard of; one that found it waiting does not.
+        if (fence !== undefined) this.#doomed.delete(claimId);
         if (this.#doomed.size === 0) this.#releaseHeldBack();
       },
     });
@@ -467,6 +470,7 @@ class Driver implements NodeDriver {
   #applyEntry(entry: Entry): void {
     const command = entry.kind === "noop" ? undefined : decodeCommand(entry.data);
     const { outcome, changes } = apply(this.#state, { index: entry.index, time: entry.time, command });
+    this.#host.applied?.(entry, outcome);
     this.#pending.settle(entry.index, entry.term, outcome);
     if (this.#leadingTerm === undefined) return;
     if (entry.index === this.#raft.status().termStartIndex) this.#startTenure();

@@ -31,7 +31,7 @@ export function remember(state: RaftState): Before {
   };
 }
 
-/** Invariants 1, 2, 3, 5: nothing that must only grow has shrunk, nothing set once was set again. */
+/** Invariants 1, 2, 3, 5, 6: nothing that must only grow has shrunk, nothing set once was set again. */
 export function checkDelta(before: Before, state: RaftState): void {
   assert(state.currentTerm >= before.currentTerm, "currentTerm decreased");
   assert(state.commitIndex >= before.commitIndex, "commitIndex decreased");
@@ -51,6 +51,14 @@ export function checkDelta(before: Before, state: RaftState): void {
         "a leader became a candidate in its own term",
       );
       assert(lastIndex(state.log) >= before.lastIndex, "a leader truncated its log");
+    }
+    if (state.role === "leader" && state.commitIndex > before.commitIndex) {
+      const committedTerm = termAt(state.log, state.commitIndex);
+      assert(committedTerm === state.currentTerm, "a leader committed an older term by counting (L1)", {
+        commitIndex: state.commitIndex,
+        committedTerm,
+        currentTerm: state.currentTerm,
+      });
     }
   }
 }

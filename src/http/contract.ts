@@ -1,0 +1,24 @@
+/**
+ * What the HTTP server is given and what it gives back. It knows the node through `node/contract.ts` alone.
+ */
+import type { HoldfastNode } from "../node/contract.ts";
+
+export interface HttpServerOptions {
+  /** This node's name; one of `members`. */
+  readonly name: string;
+  /** The node, once it takes part in a cluster; before, only /livez and /readyz and a 503 are answered. */
+  node(): HoldfastNode | undefined;
+  /** Why `node()` is undefined, for a person: "waiting for n2, n3". */
+  starting(): string;
+  /** Public URLs, for redirects. */
+  readonly members: readonly { readonly id: string; readonly url: string }[];
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly bodyBytes: number;
+  readonly connections: number;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  /** Answers what is under way with 503 `shutting-down`, closes every connection. May be called twice. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,93 @@
+/**
+ * The simulated network between members, and between clients and members: delay, loss, duplication, reordering, cuts
+ * in one direction or both. Each directed link draws from its own random stream.
+ */
+import { createPrng, type Prng } from "../../src/base/prng.ts";
+import { decodeMessage, encodeMessage } from "../../src/codec/message.ts";
+import type { Message } from "../../src/raft/types.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+export interface NetworkFaults {
+  /** Chance that a message between members is lost, or comes twice. */
+  readonly loss: number;
+  readonly duplication: number;
+  /** Milliseconds. With `reorder`, messages of one link overtake each other. */
+  readonly delayMin: number;
+  readonly delayMax: number;
+  readonly reorder: boolean;
+  /** Pass every message through the real codec. */
+  readonly encode: boolean;
+}
+
+export interface SimNetwork {
+  isCut(from: string, to: string): boolean;
+  cut(from: string, to: string): void;
+  heal(): void;
+  /** No more loss, duplication or long delays; cuts stay. */
+  calm(): void;
+  /** A message between members; `deliver` runs at the receiver when it arrives. */
+  send(from: string, to: string, message: Message, deliver: (message: Message) => void): void;
+  /** A request or answer between a client and a member: it arrives in order, or never. */
+  carry(from: string, to: string, deliver: () => void): void;
+  readonly counts: { sent: number; lost: number; duplicated: number };
+}
+
+export function createSimNetwork(seed: number, scheduler: Scheduler, configured: NetworkFaults): SimNetwork {
+  const cuts = new Set<string>();
+  const streams = new Map<string, Prng>();
+  const lastArrival = new Map<string, number>();
+  const counts = { sent: 0, lost: 0, duplicated: 0 };
+  let faults = configured;
+
+  function streamOf(link: string): Prng {
+    let stream = streams.get(link);
+    if (stream === undefined) {
+      stream = createPrng(seed, `link ${link}`);
+      streams.set(link, stream);
+    }
+    return stream;
+  }
+
+  function arrival(link: string, random: Prng, isOrdered: boolean): number {
+    const time = scheduler.now + faults.delayMin + random.next() * (faults.delayMax - faults.delayMin);
+    if (!isOrdered) return time;
+    const ordered = Math.max(time, lastArrival.get(link) ?? 0);
+    lastArrival.set(link, ordered);
+    return ordered;
+  }
+
+  return {
+    counts,
+    isCut: (from, to) => cuts.has(`${from}>${to}`),
+    cut: (from, to) => cuts.add(`${from}>${to}`),
+    heal: () => cuts.clear(),
+    calm() {
+      faults = { ...faults, loss: 0, duplication: 0, delayMin: 0.1, delayMax: 1, reorder: false };
+    },
+    send(from, to, message, deliver) {
+      const link = `${from}>${to}`;
+      const random = streamOf(link);
+      counts.sent++;
+      const copies = random.chance(faults.loss) ? 0 : random.chance(faults.duplication) ? 2 : 1;
+      if (copies === 0 || cuts.has(link)) {
+        counts.lost++;
+        return;
+      }
+      if (copies === 2) counts.duplicated++;
+      const bytes = faults.encode ? encodeMessage(message) : undefined;
+      for (let copy = 0; copy < copies; copy++) {
+        scheduler.at(arrival(link, random, !faults.reorder), () => {
+          // A cut made while the message was on its way stops it too.
+          if (!cuts.has(link)) deliver(bytes === undefined ? message : decodeMessage(bytes));
+        });
+      }
+    },
+    carry(from, to, deliver) {
+      const link = `${from}>${to}`;
+      if (cuts.has(link)) return;
+      scheduler.at(arrival(link, streamOf(link), true), () => {
+        if (!cuts.has(link)) deliver();
+      });
+    },
+  };
+}
