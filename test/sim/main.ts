@@ -48,7 +48,9 @@ function runMany(from: number, count: number): number {
     simulatedMs += result.simulatedMs;
     if (result.violation !== undefined) {
       failures++;
-      process.stdout.write(`${values.first ? JSON.stringify({ seed, rule: result.violation.rule }) : summary(result)}\n`);
+      process.stdout.write(
+        `${values.first ? JSON.stringify({ seed, rule: result.violation.rule }) : summary(result)}\n`,
+      );
       if (values.first) return 1;
     }
     if ((seed - from + 1) % 100 === 0) process.stderr.write(`${seed - from + 1} of ${count} seeds\n`);

@@ -43,6 +43,8 @@ export interface Plan {
   readonly inflight: number;
   readonly appendBytesMax: number;
   readonly drift: number;
+  /** How long a crashed process stays away, at most. */
+  readonly downMaxMs: number;
   readonly cancelOnDisconnect: boolean;
   readonly faults: readonly FaultKind[];
 }
@@ -101,6 +103,7 @@ export function planOf(seed: number): Plan {
     inflight: random.pick([1, 2, 64]),
     appendBytesMax: random.pick([1, 500, 1 << 20]),
     drift: some(0.5, 0.04, 0),
+    downMaxMs: random.pick([60, 1_000, 4_000]),
     cancelOnDisconnect: random.chance(0.5),
     faults: faultKinds.filter(() => random.chance(0.4)),
   };
@@ -124,6 +127,7 @@ function calmPlan(random: Prng): Plan {
     inflight: 64,
     appendBytesMax: 1 << 20,
     drift: 0,
+    downMaxMs: 1_000,
     cancelOnDisconnect: true,
     faults: calmFaults,
   };
@@ -365,7 +369,7 @@ export class World {
     const look = (): void => {
       for (const member of this.members) {
         if (known.get(member) === true && !member.isUp && this.#fused.delete(member)) {
-          this.noteDeath(member, this.#random.between(50, 3_000));
+          this.noteDeath(member, this.#random.between(20, this.plan.downMaxMs));
         }
         known.set(member, member.isUp);
       }
@@ -395,7 +399,7 @@ export class World {
     const others = this.members.filter((member) => member !== victim);
     switch (kind) {
       case "crash":
-        return this.crash(victim, random.between(20, 4_000));
+        return this.crash(victim, random.between(20, this.plan.downMaxMs));
       case "fuse":
         if (victim.isUp) {
           this.#fused.add(victim);
