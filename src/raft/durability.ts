@@ -5,7 +5,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { lastIndex, slice } from "./log.ts";
-import { isHardStateDurable, type RaftState } from "./state.ts";
+import { isHardStateDurable, isTrueNow, type RaftState } from "./state.ts";
 import type { Envelope, LogIndex, WriteJob } from "./types.ts";
 
 /** An entry was appended at `index` and must be written. */
@@ -60,10 +60,7 @@ export function finishJob(state: RaftState, jobId: number): void {
 function releaseHeld(state: RaftState): void {
   const waiting: Envelope[] = [];
   for (const envelope of state.held) {
-    const { message } = envelope;
-    const restsOn =
-      message.kind === "append-response" && message.result.kind === "matched" ? message.result.matchIndex : 0;
-    (isHardStateDurable(state) && restsOn <= state.durableIndex ? state.outSend : waiting).push(envelope);
+    (isTrueNow(state, envelope.message) ? state.outSend : waiting).push(envelope);
   }
   state.held = waiting;
 }

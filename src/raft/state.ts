@@ -149,10 +149,40 @@ export function isHardStateDurable(state: RaftState): boolean {
  */
 export function send(state: RaftState, to: MemberId, message: Message): void {
   assert(to !== state.config.self, "a member sends nothing to itself", { kind: message.kind });
+  if (isTrueNow(state, message)) state.outSend.push({ to, message });
+  else hold(state, { to, message });
+}
+
+/** True when everything that the message promises is on disk. */
+export function isTrueNow(state: RaftState, message: Message): boolean {
   const restsOn =
     message.kind === "append-response" && message.result.kind === "matched" ? message.result.matchIndex : 0;
-  const isTrue = isHardStateDurable(state) && restsOn <= state.durableIndex;
-  (isTrue ? state.outSend : state.held).push({ to, message });
+  return isHardStateDurable(state) && restsOn <= state.durableIndex;
+}
+
+/**
+ * Keeps a message until the write that makes it true. While a disk hangs a leader goes on asking; its newest question
+ * alone is answered, so what is held stays bounded.
+ */
+function hold(state: RaftState, envelope: Envelope): void {
+  const { to, message } = envelope;
+  const isRepeated = (older: Envelope): boolean =>
+    older.to === to && older.message.kind === message.kind && older.message.term === message.term;
+  if (message.kind === "heartbeat-response") {
+    state.held = state.held.filter((older) => !isRepeated(older));
+  } else if (message.kind === "append-response" && message.result.kind === "matched") {
+    let { matchIndex } = message.result;
+    state.held = state.held.filter((older) => {
+      if (!isRepeated(older) || older.message.kind !== "append-response") return true;
+      // What matched this term's leader once matches it for the whole term.
+      if (older.message.result.kind === "matched")
+        matchIndex = Math.max(matchIndex, older.message.result.matchIndex);
+      return false;
+    });
+    state.held.push({ to, message: { ...message, result: { kind: "matched", matchIndex } } });
+    return;
+  }
+  state.held.push(envelope);
 }
 
 /** Moves to a higher term: the vote is free again, and whatever belonged to the old term is dropped. */

@@ -250,16 +250,14 @@ describe("pre-vote and stickiness (§9.6, §4.2.3)", () => {
     const group = new Group({ size: 3 });
     const before = group.raft("n1").status();
 
-    group
-      .raft("n1")
-      .message("n2", {
-        kind: "pre-vote",
-        term: 0,
-        nextTerm: 1,
-        lastLogIndex: 0,
-        lastLogTerm: 0,
-        hint: undefined,
-      });
+    group.raft("n1").message("n2", {
+      kind: "pre-vote",
+      term: 0,
+      nextTerm: 1,
+      lastLogIndex: 0,
+      lastLogTerm: 0,
+      hint: undefined,
+    });
     const output = group.drain("n1");
 
     expect(output.send).toMatchObject([{ message: { kind: "pre-vote-response", granted: true } }]);
@@ -664,6 +662,29 @@ describe("storage that fails or hangs", () => {
     group.run(35);
 
     expect(group.raft(leader).status().role).not.toBe("leader");
+  });
+
+  it("a follower whose disk hangs holds one answer of each kind, not one for each question", () => {
+    const group = new Group({ size: 3 });
+    const leader = group.elect();
+    group.settle();
+    const slow = leader === "n1" ? "n2" : "n1";
+    group.slowDisks.add(slow);
+    group.propose(leader, "a");
+    group.settle();
+    for (let i = 0; i < 50; i++) {
+      group.propose(leader, "b");
+      group.run(2);
+    }
+
+    group.finishWrite(slow);
+    const output = group.drain(slow);
+
+    expect(output.write?.thenSend.map(({ message }) => message.kind)).toEqual(["append-response"]);
+    group.slowDisks.clear();
+    group.settle();
+    group.run(5);
+    expect(group.terms(slow)).toEqual(group.terms(leader));
   });
 
   it("a write that was overtaken by a truncation is not taken for its successor (L7, the ABA race)", () => {
