@@ -1,0 +1,5 @@
+/** Later in this change. */
+import type { Command } from "commander";
+import type { Host } from "../declare.ts";
+
+export function declareLockCommands(_program: Command, _host: Host): void {}
