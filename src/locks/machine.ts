@@ -65,6 +65,7 @@ export function apply(state: LockState, entry: AppliedEntry): Applied {
     revision: state.revision,
   });
   assert(entry.time >= state.now, "cluster time never runs back", { time: entry.time, now: state.now });
+  assert(entry.command !== undefined || entry.time === state.now, "no time passes in a term's first entry");
   state.revision = entry.index;
   state.now = entry.time;
   state.changes = [];
@@ -74,7 +75,8 @@ export function apply(state: LockState, entry: AppliedEntry): Applied {
 
 function applyCommand(state: LockState, command: Command | undefined): Outcome {
   if (command === undefined) {
-    // The first entry of a term only notes when the term began: grace counts from there.
+    // The first entry of a term only notes when the term began: grace counts from there. It repeats the stamp before
+    // it, so no time passes here and nothing can come due.
     state.termStart = state.now;
     return { kind: "done" };
   }

@@ -1,0 +1,162 @@
+/** Properties of the machine over random histories: what must hold whatever happens. */
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { stateHash } from "../../src/locks/canonical.ts";
+import { apply, createLockState } from "../../src/locks/machine.ts";
+import type { Outcome } from "../../src/locks/outcomes.ts";
+import type { Settings } from "../../src/locks/settings.ts";
+import { check } from "../prop.ts";
+import { Bench } from "./bench.ts";
+
+type Step =
+  | { readonly kind: "pass"; readonly ms: number; readonly logged: boolean }
+  | { readonly kind: "term" }
+  | { readonly kind: "open" | "keep" | "close"; readonly session: number }
+  | {
+      readonly kind: "acquire";
+      readonly session: number;
+      readonly claim: number;
+      readonly lock: number;
+      readonly waitMs: number;
+    }
+  | { readonly kind: "release"; readonly session: number; readonly claim: number }
+  | { readonly kind: "cancel"; readonly claim: number; readonly isFenced: boolean };
+
+const session = fc.nat(4);
+const claim = fc.nat(25);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("pass" as const), ms: fc.nat(4_000), logged: fc.boolean() }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: "term" } as const) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("open" as const, "keep" as const, "keep" as const, "close" as const),
+      session,
+    }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("acquire" as const),
+      session,
+      claim,
+      lock: fc.nat(2),
+      waitMs: fc.constantFrom(0, 500, 3_000, 20_000),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("release" as const), session, claim }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("cancel" as const), claim, isFenced: fc.boolean() }),
+  },
+);
+
+/** Plays the steps and tells what each said, without what only the budget may change. */
+function play(
+  steps: readonly Step[],
+  settings: Partial<Settings>,
+): { readonly bench: Bench; readonly said: readonly string[] } {
+  const bench = new Bench(settings);
+  const said: string[] = [];
+  for (const s of steps) {
+    switch (s.kind) {
+      case "pass":
+        bench.time += s.ms;
+        if (s.logged) bench.do({ kind: "advance-time" });
+        break;
+      case "term":
+        bench.term();
+        break;
+      case "open":
+        said.push(bench.open(`s${s.session}`, { ttlMs: 6_000, lockDelayMs: 700 }).kind);
+        break;
+      case "keep":
+        said.push(...renewals(bench.keep(`s${s.session}`)));
+        break;
+      case "close":
+        said.push(bench.close(`s${s.session}`).kind);
+        break;
+      case "acquire": {
+        const id = `c${s.claim}`;
+        const outcome = bench.acquire(`s${s.session}`, id, { lock: `l${s.lock}`, waitMs: s.waitMs });
+        said.push(
+          outcome.kind === "claim"
+            ? `${outcome.kind} ${bench.how(id)} ${outcome.claim.grant?.fence}`
+            : outcome.kind,
+        );
+        break;
+      }
+      case "release":
+        said.push(bench.release(`s${s.session}`, `c${s.claim}`).kind);
+        break;
+      case "cancel": {
+        const fence = bench.state.claims.get(`c${s.claim}`)?.grant?.fence;
+        said.push(bench.cancel(`c${s.claim}`, s.isFenced ? fence : undefined).kind);
+        break;
+      }
+    }
+  }
+  return { bench, said };
+}
+
+function renewals(outcome: Outcome): readonly string[] {
+  return outcome.kind === "keep-alive" ? outcome.items.map(({ kind }) => kind) : [outcome.kind];
+}
+
+const history = fc.array(step, { minLength: 1, maxLength: 80 });
+
+it("every invariant holds after every entry of any history, and replaying it gives the same state (I1–I6, I12)", () => {
+  check(
+    fc.property(history, (steps) => {
+      const { bench } = play(steps, {});
+      const copy = createLockState();
+      for (const entry of bench.log) apply(copy, entry);
+      expect(stateHash(copy)).toBe(stateHash(bench.state));
+    }),
+    400,
+  );
+});
+
+it("the work budget changes when a deadline is handled, never what anybody is told", () => {
+  check(
+    fc.property(history, (steps) => {
+      expect(play(steps, { sweepBudget: 1 }).said).toEqual(play(steps, { sweepBudget: 1_000_000 }).said);
+    }),
+    400,
+  );
+});
+
+it("grants of one lock follow the order of arrival, and fences the order of grants (I3, I6)", () => {
+  check(
+    fc.property(history, (steps) => {
+      const { bench } = play(steps, {});
+      const granted = [...bench.state.claims.values()].filter((c) => c.grant !== undefined);
+      for (const name of ["l0", "l1", "l2"]) {
+        const ofLock = granted
+          .filter((c) => c.resources[0]?.lock.name === name)
+          .sort((a, b) => (a.grant?.fence ?? 0) - (b.grant?.fence ?? 0));
+        const arrivals = ofLock.map((c) => c.enqueuedRevision);
+        expect(arrivals).toEqual([...arrivals].sort((a, b) => a - b));
+      }
+    }),
+    200,
+  );
+});
+
+it("everything ends: when all sessions are gone no claim lives and no lock is left", () => {
+  check(
+    fc.property(history, (steps) => {
+      const { bench } = play(steps, { tombstoneMs: 1 });
+      for (let i = 0; i < 100; i++) bench.pass(1_000);
+
+      expect(bench.state.sessions.size).toBe(0);
+      expect(bench.state.heldCount + bench.state.waitingCount).toBe(0);
+      expect(bench.state.locks.size).toBe(0);
+      expect(bench.state.claims.size).toBe(0);
+    }),
+    200,
+  );
+});
