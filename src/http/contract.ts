@@ -15,6 +15,13 @@ export interface HttpServerOptions {
   readonly listen: { readonly host: string; readonly port: number };
   readonly bodyBytes: number;
   readonly connections: number;
+  /** The cluster's name, for `GET /v1/cluster`. */
+  readonly clusterName?: string;
+  /**
+   * A bug showed itself: `error` was thrown where nothing may be. An InvariantError means that this node's state cannot
+   * be trusted any more: end the process. Without this, such an error is thrown outside of every handler.
+   */
+  internalError?(error: unknown, requestId: string): void;
 }
 
 export interface HttpServer {

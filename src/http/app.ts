@@ -1,0 +1,250 @@
+/**
+ * The fastify app: how a raw request becomes an exchange, and how everything that goes wrong before that is answered.
+ *
+ *   bytes ─▶ node:http limits ─▶ route table (api/routes.ts) ─▶ body, schema ─▶ handler ─▶ node
+ *            408 431 400 close    404 405 414 503                400 413 415 422
+ *
+ * Our own table matches the raw URL, because a name is everything after its prefix and may hold "/" and ":"; fastify
+ * then knows each route by its id. Nothing here knows what a lock is.
+ */
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from "fastify";
+import { matchRoute, type RouteId, type RouteMatch, routeIds, routeOf } from "../api/routes.ts";
+import { InvariantError } from "../base/assert.ts";
+import { acquireLock, claim, getClaim, releaseClaim } from "./claims.ts";
+import { handleClientError } from "./client-error.ts";
+import { getCluster, transferLeadership, unreadyReasons } from "./cluster.ts";
+import { Exchange, type HttpContext } from "./exchange.ts";
+import { getLock, listLocks } from "./locks.ts";
+import {
+  commonHeaders,
+  jsonType,
+  type Problem,
+  ProblemError,
+  problemBody,
+  problemType,
+  retryHeaders,
+} from "./problems.ts";
+import { problemOfError } from "./request-errors.ts";
+import { closeSession, getSession, keepAlive, listSessions, openSession } from "./sessions.ts";
+
+const handlers: Readonly<Record<Exclude<RouteId, "livez" | "readyz">, (exchange: Exchange) => void>> = {
+  "open-session": openSession,
+  "list-sessions": listSessions,
+  "get-session": getSession,
+  "keep-alive": keepAlive,
+  "close-session": closeSession,
+  "acquire-lock": acquireLock,
+  "list-locks": listLocks,
+  "get-lock": getLock,
+  claim,
+  "get-claim": getClaim,
+  "release-claim": releaseClaim,
+  "get-cluster": getCluster,
+  "transfer-leadership": transferLeadership,
+};
+
+/** What the table said about a request, kept beside it until its handler runs. */
+interface Asked {
+  readonly target: string;
+  readonly match: RouteMatch;
+}
+
+const asked = Symbol("asked");
+
+type Message = IncomingMessage & { [asked]?: Asked };
+
+export function createApp(context: HttpContext): FastifyInstance {
+  const { options, limits } = context;
+  const boot = randomBytes(4).toString("hex");
+  let requests = 0;
+  const app = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    forceCloseConnections: true,
+    bodyLimit: options.bodyBytes,
+    keepAliveTimeout: limits.keepAliveMs,
+    requestTimeout: limits.requestMs,
+    http: {
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      connectionsCheckingInterval: limits.checkMs,
+    },
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
+    genReqId: () => `${boot}-${(++requests).toString(36)}`,
+    rewriteUrl: (message) => route(message),
+    frameworkErrors: (error, request, reply) => answerError(context, error, request, reply),
+    clientErrorHandler: (error, socket) => handleClientError(context, error, socket),
+  });
+  readBodiesAsJson(app);
+  app.addHook("onRequest", (request, reply, done) => {
+    const problem = problemBeforeBody(context, request);
+    if (problem === undefined) return done();
+    answerProblem(context, problem, request, reply);
+  });
+  app.setErrorHandler((error, request, reply) => answerError(context, error, request, reply));
+  for (const id of routeIds) addRoute(app, context, id);
+  return app;
+}
+
+/** Everything that is not a route of the table goes to a path that fastify does not have. */
+function route(message: Message): string {
+  const target = message.url ?? "/";
+  const path = target.replace(/^https?:\/\/[^/?]*/i, "");
+  const question = path.indexOf("?");
+  const rawPath = question < 0 ? path : path.slice(0, question);
+  const match = matchRoute(message.method ?? "GET", rawPath);
+  message[asked] = { target: path, match };
+  if (match.kind !== "route") return "/";
+  return `/${match.id}${question < 0 ? "" : path.slice(question)}`;
+}
+
+function askedOf(request: FastifyRequest): Asked {
+  return (request.raw as Message)[asked] ?? { target: "/", match: { kind: "none" } };
+}
+
+/** What can be said before a body is read. */
+function problemBeforeBody({ isClosing, limits }: HttpContext, request: FastifyRequest): Problem | undefined {
+  const { target, match } = askedOf(request);
+  if (target.length > limits.urlCharacters)
+    return { code: "uri-too-long", detail: `The URL has more than ${limits.urlCharacters} characters.` };
+  switch (match.kind) {
+    case "none":
+      return { code: "not-found", detail: `There is no ${request.method} at this path; see docs/API.md.` };
+    case "unknown-verb":
+      return {
+        code: "not-found",
+        detail: `A POST here ends in one of ${match.verbs.map((verb) => `:${verb}`).join(" ")}.`,
+        facts: { verbs: match.verbs },
+      };
+    case "wrong-method":
+      return {
+        code: "method-not-allowed",
+        detail: `This path has ${match.allow.join(", ")}, not ${request.method}.`,
+        facts: { allow: match.allow },
+      };
+    default: {
+      const isAlwaysAnswered = match.id === "livez" || match.id === "readyz";
+      if (!isClosing || isAlwaysAnswered) return undefined;
+      return { code: "shutting-down", detail: "This node is stopping; ask another one." };
+    }
+  }
+}
+
+function addRoute(app: FastifyInstance, context: HttpContext, id: RouteId): void {
+  const { method, query, body } = routeOf(id);
+  app.route({
+    method,
+    url: `/${id}`,
+    schema: { querystring: query, ...(body === undefined ? undefined : { body }) },
+    // No body is an empty one.
+    preValidation: (request, _reply, done) => {
+      if (body !== undefined && request.body === undefined) request.body = {};
+      done();
+    },
+    handler: (request, reply) => {
+      if (id === "livez" || id === "readyz") answerHealth(context, id, request, reply);
+      else answerRoute(context, id, request, reply);
+    },
+  });
+}
+
+function answerRoute(
+  context: HttpContext,
+  id: keyof typeof handlers,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const node = context.options.node();
+  if (node === undefined) {
+    const detail = `This node takes no part in a cluster yet: ${context.options.starting()}.`;
+    answerProblem(context, { code: "no-leader", detail }, request, reply);
+    return;
+  }
+  const { target, match } = askedOf(request);
+  const param = match.kind === "route" ? match.param : "";
+  const exchange = new Exchange(context, { request, reply }, { node, target, param });
+  exchange.guard(() => handlers[id](exchange));
+}
+
+/** For load balancers and supervisors: small, and answered by any node in any state. */
+function answerHealth(
+  context: HttpContext,
+  id: "livez" | "readyz",
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const reasons = id === "livez" ? [] : unreadyReasons(context.options, context.isClosing);
+  const status = id === "livez" ? "ok" : reasons.length === 0 ? "ready" : "unready";
+  const body = reasons.length === 0 ? { status } : { status, reasons };
+  reply
+    .code(reasons.length === 0 ? 200 : 503)
+    .headers(commonHeaders(context.options, request.id))
+    .type(jsonType)
+    .send(JSON.stringify(body));
+}
+
+function answerProblem(
+  context: HttpContext,
+  problem: Problem,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const body = problemBody(problem, request.id);
+  const { match } = askedOf(request);
+  if (match.kind === "wrong-method") reply.header("allow", match.allow.join(", "));
+  if (context.isClosing) reply.header("connection", "close");
+  reply
+    .code(body.status)
+    .headers(commonHeaders(context.options, request.id))
+    .headers(retryHeaders(problem.code))
+    .type(problemType)
+    .send(JSON.stringify(body));
+}
+
+/** Whatever was thrown on the way to a handler, or by one. */
+function answerError(
+  context: HttpContext,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const known =
+    error instanceof ProblemError ? error.problem : problemOfError(error as FastifyError, context);
+  if (known !== undefined) return answerProblem(context, known, request, reply);
+  const { internalError } = context.options;
+  if (internalError !== undefined) context.options.internalError?.(error, request.id);
+  else if (error instanceof InvariantError) {
+    setImmediate(() => {
+      throw error;
+    });
+  }
+  const detail = "This is a bug in the server; please report it with the request id.";
+  answerProblem(context, { code: "internal", detail }, request, reply);
+}
+
+/** JSON in UTF-8 is the only body there is; other bytes are refused, never guessed at. */
+function readBodiesAsJson(app: FastifyInstance): void {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, bytes: Buffer, done) => {
+    if (bytes.length === 0) return done(null, {});
+    let text: string;
+    try {
+      text = decoder.decode(bytes);
+    } catch {
+      return done(new ProblemError({ code: "bad-request", detail: "The body is not UTF-8." }));
+    }
+    parse(request, text, done);
+  });
+}

@@ -1,0 +1,226 @@
+/**
+ * Claims over HTTP: acquire, look (and wait), release. What a request means for its claim ends with the request: a
+ * client that hangs up before it was answered gives the claim up, unless it asked to keep it (SEMANTICS §3).
+ *
+ *   acquire ─▶ propose ─▶ held 200 · refused 423 · waiting ─▶ watch ─▶ 200 · 423 · 410
+ *                                                              └ pollMs over ─▶ confirmed read ─▶ 202 + Location
+ */
+import { randomBytes } from "node:crypto";
+import { lockNameFault, pollMsMax } from "../api/names.ts";
+import type { AcquireLockBody, ClaimBody, SessionBody } from "../api/schemas.ts";
+import type { ResourceRequest } from "../locks/commands.ts";
+import type { Claim } from "../locks/records.ts";
+import type { Proposal, View } from "../node/contract.ts";
+import { atMost, metadataOf, presentedSession, settingsFor } from "./bounds.ts";
+import type { Exchange } from "./exchange.ts";
+import { claimUnknown, endedClaim, refusedOutcome } from "./outcomes.ts";
+import { invalid } from "./problems.ts";
+import { claimIdParam, lockNameParam, read } from "./reads.ts";
+import { claimView } from "./render.ts";
+
+export function acquireLock(exchange: Exchange): void {
+  const body = exchange.request.body as AcquireLockBody;
+  acquire(exchange, body, { kind: "lock", name: lockNameParam(exchange), mode: body.mode ?? "exclusive" });
+}
+
+export function claim(exchange: Exchange): void {
+  const body = exchange.request.body as ClaimBody;
+  const { lock, resources } = body;
+  if ((lock === undefined) === (resources === undefined))
+    throw invalid("/lock", "or /resources must be there, not both");
+  if (resources !== undefined && body.mode !== undefined)
+    throw invalid("/mode", "belongs into each resource");
+  const named = resources?.[0] ?? { lock: lock ?? "", mode: body.mode };
+  const fault = lockNameFault(named.lock);
+  if (fault !== undefined) throw invalid(lock === undefined ? "/resources/0/lock" : "/lock", fault);
+  acquire(exchange, body, { kind: "lock", name: named.lock, mode: named.mode ?? "exclusive" });
+}
+
+function acquire(exchange: Exchange, body: AcquireLockBody, resource: ResourceRequest): void {
+  const settings = settingsFor(exchange);
+  if (settings === undefined) return;
+  const claimId = body.claimId ?? `c_${randomBytes(12).toString("hex")}`;
+  const { lockDelayMs } = body;
+  const proposal: Proposal = {
+    kind: "acquire",
+    sessionId: presentedSession(exchange, body.sessionId),
+    claimId,
+    resources: [resource],
+    waitMs: atMost("/waitMs", body.waitMs ?? 0, settings.waitMsMax),
+    lockDelayMs:
+      lockDelayMs === undefined ? undefined : atMost("/lockDelayMs", lockDelayMs, settings.lockDelayMsMax),
+    metadata: metadataOf("/metadata", body.metadata, settings),
+    cancelOnDisconnect: body.onDisconnect !== "keep",
+  };
+  const { node } = exchange;
+  const made = body.claimId === undefined ? { claimId } : undefined;
+  attach(exchange, claimId);
+  exchange.onHangUp(() => abandonIfLast(exchange, claimId));
+  exchange.beginWrite(made);
+  node.propose(proposal, (reply) =>
+    exchange.guard(() => {
+      if (!exchange.endWrite()) {
+        // It hung up while this was on its way: only now is there something to give back.
+        if (exchange.hasHungUp && reply.kind === "applied") abandonIfLast(exchange, claimId);
+        return;
+      }
+      if (reply.kind !== "applied") return exchange.sendUnapplied(reply, made);
+      const { outcome } = reply;
+      const view = node.staleView();
+      switch (outcome.kind) {
+        case "claim":
+          if (outcome.claim.state !== "waiting" || body.pollMs === 0) {
+            return answerAcquire(exchange, outcome.claim, view);
+          }
+          return hold(exchange, outcome.claim, {
+            pollMs: body.pollMs ?? pollMsMax,
+            show: (changed, then) => answerAcquire(exchange, changed, then),
+            // Nobody else knows an id that this node made: sent on, the same request would make a second claim.
+            moved: made === undefined ? undefined : (claim, then) => answerAcquire(exchange, claim, then),
+          });
+        case "session-ended":
+        case "session-unknown":
+        case "claim-conflict":
+        case "claim-ended":
+        case "claim-lost":
+        case "quota":
+        case "not-founded":
+          return exchange.problem(refusedOutcome(outcome, view));
+        default:
+          throw new Error(`acquire cannot end as ${outcome.kind}`);
+      }
+    }),
+  );
+}
+
+function answerAcquire(exchange: Exchange, claim: Claim, view: View): void {
+  if (claim.state === "ended") return exchange.problem(endedClaim(claim, view));
+  answerLive(exchange, claim, view, claim.state === "held" ? 200 : 202);
+}
+
+/** 202 names where to wait on; a claim that is read says so with 200. */
+function answerLive(exchange: Exchange, claim: Claim, view: View, status: number): void {
+  const { node } = exchange;
+  const body = claimView(claim, view);
+  if (status === 202) exchange.setHeader("location", `/v1/claims/${claim.id}`);
+  exchange.answer(status, body, () => node.noteAnswered(claim.id));
+}
+
+export function getClaim(exchange: Exchange): void {
+  const claimId = claimIdParam(exchange);
+  const { pollMs: asked, consistency } = exchange.request.query as {
+    readonly pollMs?: string;
+    readonly consistency?: string;
+  };
+  const pollMs = asked === undefined ? pollMsMax : Number(asked);
+  if (pollMs > pollMsMax) throw invalid("pollMs", `must be at most ${pollMsMax}`);
+  read(
+    exchange,
+    (view) => {
+      const found = view.state.claims.get(claimId);
+      if (found === undefined) return exchange.problem(claimUnknown);
+      // A stale answer is no word to act on, so it neither waits nor counts as told.
+      if (consistency === "stale") return exchange.answer(200, claimView(found, view));
+      if (found.state !== "waiting" || pollMs === 0) return answerLive(exchange, found, view, 200);
+      attach(exchange, claimId);
+      exchange.onHangUp(() => leavePoll(exchange, found));
+      hold(exchange, found, {
+        pollMs,
+        show: (changed, then) => answerLive(exchange, changed, then, changed.state === "waiting" ? 202 : 200),
+        moved: undefined,
+      });
+    },
+    (view) => view.state.claims.has(claimId),
+  );
+}
+
+export function releaseClaim(exchange: Exchange): void {
+  const claimId = claimIdParam(exchange);
+  const sessionId = presentedSession(exchange, (exchange.request.body as SessionBody).sessionId);
+  const { node } = exchange;
+  exchange.beginWrite();
+  node.propose({ kind: "release", sessionId, claimId }, (reply) =>
+    exchange.guard(() => {
+      if (!exchange.endWrite()) return;
+      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
+      const { outcome } = reply;
+      const view = node.staleView();
+      switch (outcome.kind) {
+        case "released":
+          return exchange.answer(200, claimView(outcome.claim, view));
+        case "not-holder":
+        case "claim-lost":
+        case "session-ended":
+        case "session-unknown":
+        case "not-founded":
+          return exchange.problem(refusedOutcome(outcome, view));
+        default:
+          throw new Error(`release cannot end as ${outcome.kind}`);
+      }
+    }),
+  );
+}
+
+// ---- waiting -------------------------------------------------------------------------------------------------------
+
+interface Waiting {
+  readonly pollMs: number;
+  /** Answers with the claim as it is: granted, over, or still waiting when the time is up. */
+  readonly show: (claim: Claim, view: View) => void;
+  /** Answers when leadership ended; undefined: the same request goes to the next leader. */
+  readonly moved: ((claim: Claim, view: View) => void) | undefined;
+}
+
+/** Holds the request until the claim changes or `pollMs` is over. Called in the callback that showed it waiting. */
+function hold(exchange: Exchange, { id }: Claim, { pollMs, show, moved }: Waiting): void {
+  const { node } = exchange;
+  const stop = node.watchClaim(id, (changed, view) =>
+    exchange.guard(() => {
+      if (changed !== undefined) return show(changed, view);
+      const known = view.state.claims.get(id);
+      if (moved !== undefined && known !== undefined) return moved(known, view);
+      exchange.sendToLeader({ kind: "not-leader", leader: node.status().leader });
+    }),
+  );
+  // A majority confirms "still waiting" too; until it did, a grant is still an answer.
+  const timer = setTimeout(() => {
+    node.read((reply) =>
+      exchange.guard(() => {
+        if (exchange.isOver) return;
+        if (reply.kind === "not-leader") return exchange.sendToLeader(reply);
+        const still = reply.view.state.claims.get(id);
+        if (still === undefined) exchange.problem(claimUnknown);
+        else show(still, reply.view);
+      }),
+    );
+  }, pollMs);
+  exchange.onEnd(() => {
+    clearTimeout(timer);
+    stop();
+  });
+}
+
+/** This request asks for the claim, until it is answered or its client hangs up. */
+function attach(exchange: Exchange, claimId: string): void {
+  const { claimRequests } = exchange.context;
+  claimRequests.set(claimId, (claimRequests.get(claimId) ?? 0) + 1);
+  exchange.onEnd(() => {
+    const left = (claimRequests.get(claimId) ?? 1) - 1;
+    if (left > 0) claimRequests.set(claimId, left);
+    else claimRequests.delete(claimId);
+  });
+}
+
+/** A repetition may be under way on another connection: then its client is not gone. */
+function abandonIfLast({ context, node }: Exchange, claimId: string): void {
+  if (!context.claimRequests.has(claimId)) node.abandon(claimId);
+}
+
+/**
+ * Reading needs no session, so anybody may poll; only who presents the claim's own session gives it up by hanging up.
+ * For anybody else the time begins after which nobody's claim is cancelled.
+ */
+function leavePoll(exchange: Exchange, { id, session }: Claim): void {
+  if (exchange.request.headers["holdfast-session"] === session.id) abandonIfLast(exchange, id);
+  else if (!exchange.context.claimRequests.has(id)) exchange.node.noteAnswered(id);
+}

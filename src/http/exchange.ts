@@ -1,0 +1,204 @@
+/**
+ * One request and its one answer. Whoever handles it may answer at any time, from any callback; the second answer, or
+ * one after the client hung up, goes nowhere. Also the road to the leader: 307, or 503 when nobody leads.
+ * It never decides what an answer says.
+ */
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { InvariantError } from "../base/assert.ts";
+import type { HoldfastNode, NotLeading, Reply } from "../node/contract.ts";
+import type { HttpServerOptions } from "./contract.ts";
+import type { HttpLimits } from "./limits.ts";
+import {
+  commonHeaders,
+  type Facts,
+  jsonType,
+  type Problem,
+  ProblemError,
+  problemBody,
+  problemType,
+  retryHeaders,
+} from "./problems.ts";
+
+/** What all requests of one server share. */
+export interface HttpContext {
+  readonly options: HttpServerOptions;
+  readonly limits: HttpLimits;
+  readonly underWay: Set<Exchange>;
+  /** Requests under way by the claim that they ask for; "the last one closed" is counted here. */
+  readonly claimRequests: Map<string, number>;
+  isClosing: boolean;
+}
+
+export class Exchange {
+  readonly context: HttpContext;
+  readonly request: FastifyRequest;
+  readonly node: HoldfastNode;
+  /** Path and query as they came, and the undecoded `{name}` or `{id}`. */
+  readonly target: string;
+  readonly param: string;
+  #isOver = false;
+  #hasHungUp = false;
+  /** Present while a write of this request is on its way and nobody knows its fate; the ids that this node made for it. */
+  #writing: Facts | undefined;
+  #headers: Record<string, string> = {};
+  readonly #cleanUps: (() => void)[] = [];
+  #hungUp: (() => void) | undefined;
+  readonly #reply: FastifyReply;
+
+  constructor(
+    context: HttpContext,
+    fastify: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+    asked: { readonly node: HoldfastNode; readonly target: string; readonly param: string },
+  ) {
+    this.context = context;
+    this.request = fastify.request;
+    this.#reply = fastify.reply;
+    this.node = asked.node;
+    this.target = asked.target;
+    this.param = asked.param;
+    context.underWay.add(this);
+    this.#reply.raw.once("close", () => this.#closed());
+  }
+
+  /** Answered, or the client is gone. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  get hasHungUp(): boolean {
+    return this.#hasHungUp;
+  }
+
+  get isWriting(): boolean {
+    return this.#writing !== undefined;
+  }
+
+  get requestId(): string {
+    return this.request.id;
+  }
+
+  /** From here on the fate of a write is unknown. `made` are ids that the caller did not choose and needs to repeat it. */
+  beginWrite(made: Facts = {}): void {
+    this.#writing = made;
+  }
+
+  /** True when somebody still waits for the answer. */
+  endWrite(): boolean {
+    this.#writing = undefined;
+    return !this.#isOver;
+  }
+
+  /** Runs once, just before the answer is written or when the client hung up. */
+  onEnd(cleanUp: () => void): void {
+    this.#cleanUps.push(cleanUp);
+  }
+
+  /** Runs when the client hung up before it was answered, after the clean-up. */
+  onHangUp(hungUp: () => void): void {
+    this.#hungUp = hungUp;
+  }
+
+  /** A header of the answer, whatever it will be. */
+  setHeader(name: string, value: string): void {
+    this.#headers[name] = value;
+  }
+
+  /** `beforeWriting` runs when it is certain that this answer is the one, after the clean-up. */
+  answer(status: number, body: object, beforeWriting?: () => void): void {
+    if (!this.#end()) return;
+    beforeWriting?.();
+    this.#write(status, jsonType, body);
+  }
+
+  problem(problem: Problem): void {
+    if (!this.#end()) return;
+    const body = problemBody(problem, this.requestId);
+    Object.assign(this.#headers, retryHeaders(problem.code));
+    this.#write(body.status, problemType, body);
+  }
+
+  refuse(code: Problem["code"], detail: string, facts?: Facts): void {
+    this.problem({ code, detail, ...(facts === undefined ? undefined : { facts }) });
+  }
+
+  /** Nothing was done here: to the leader with it, byte for byte, or 503 when nobody knows one. */
+  sendToLeader({ leader }: NotLeading): void {
+    const url = this.context.options.members.find(({ id }) => id === leader)?.url.replace(/\/+$/, "");
+    if (url === undefined) {
+      this.refuse(
+        "no-leader",
+        "No leader is known at the moment; try again shortly, here or at another node.",
+      );
+      return;
+    }
+    this.setHeader("location", url + this.target);
+    this.setHeader("holdfast-leader", url);
+    this.refuse("not-leader", `${leader} leads: repeat the request at ${url}.`, { leader, leaderUrl: url });
+  }
+
+  /** Of a proposal that did not apply. */
+  sendUnapplied(reply: Exclude<Reply<unknown>, { kind: "applied" }>, made?: Facts): void {
+    switch (reply.kind) {
+      case "not-leader":
+        return this.sendToLeader(reply);
+      case "indeterminate":
+        return this.refuse(
+          "indeterminate",
+          "Leadership was lost while this was under way; repeat it with the same ids to learn what happened.",
+          made,
+        );
+      default:
+        return this.refuse("overloaded", overloadText[reply.reason], { reason: reply.reason });
+    }
+  }
+
+  /** This node stops: the honest answer depends on whether something may have happened. */
+  sendShuttingDown(): void {
+    this.setHeader("connection", "close");
+    if (this.#writing !== undefined) this.sendUnapplied({ kind: "indeterminate" }, this.#writing);
+    else this.refuse("shutting-down", "This node is stopping; ask another one.");
+  }
+
+  /**
+   * Runs a part of a handler inside a callback of the node, which must not throw: a bug here answers 500 and the node
+   * goes on. A broken invariant is not ours to swallow.
+   */
+  guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof InvariantError) throw error;
+      if (error instanceof ProblemError) return this.problem(error.problem);
+      this.context.options.internalError?.(error, this.requestId);
+      this.refuse("internal", "This is a bug in the server; please report it with the request id.");
+    }
+  }
+
+  #end(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    this.context.underWay.delete(this);
+    for (const cleanUp of this.#cleanUps) cleanUp();
+    return true;
+  }
+
+  #closed(): void {
+    if (!this.#end()) return;
+    this.#hasHungUp = true;
+    this.#hungUp?.();
+  }
+
+  #write(status: number, type: string, body: object): void {
+    this.#reply
+      .code(status)
+      .headers(commonHeaders(this.context.options, this.requestId))
+      .headers(this.#headers)
+      .type(type)
+      .send(JSON.stringify(body));
+  }
+}
+
+const overloadText = {
+  queue: "Too many requests wait in this node; slow down and try again.",
+  "log-full": "The log of this node has reached its limit; releases still work. Its operator must make room.",
+} as const;

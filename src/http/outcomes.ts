@@ -1,0 +1,123 @@
+/**
+ * Outcomes of the state machine that are refusals, as problems. One row for each kind; the facts come from the
+ * outcome alone, because it is the truth of its revision.
+ */
+import { unreachable } from "../base/assert.ts";
+import { isLost } from "../locks/endings.ts";
+import type { Outcome } from "../locks/outcomes.ts";
+import type { Claim, Session } from "../locks/records.ts";
+import type { View } from "../node/contract.ts";
+import type { Problem } from "./problems.ts";
+import { claimView, endedSessionView, obstacleView } from "./render.ts";
+
+export type RefusedOutcome = Exclude<
+  Outcome,
+  { kind: "done" | "session" | "session-closed" | "keep-alive" | "claim" | "released" }
+>;
+
+export const sessionUnknown: Problem = {
+  code: "not-found",
+  detail: "No session has this id, or it ended too long ago to be remembered; open a new one.",
+};
+
+export const claimUnknown: Problem = {
+  code: "not-found",
+  detail: "No claim has this id, or it ended too long ago to be remembered.",
+};
+
+export function sessionEnded(session: Session): Problem {
+  const ended = endedSessionView(session);
+  const how = ended === undefined ? "ended" : `${ended.reason} at ${ended.endedAt}`;
+  return {
+    code: "session-expired",
+    detail: `The session ${session.ref} is gone (${how}): nothing of it is held any more. Open a new one.`,
+    facts: { ended },
+  };
+}
+
+export function refusedOutcome(outcome: RefusedOutcome, view: View): Problem {
+  switch (outcome.kind) {
+    case "session-conflict":
+      return {
+        code: "session-conflict",
+        detail:
+          "A session has this id already, with another ttl, lock-delay, label or metadata; use a new id.",
+      };
+    case "session-ended":
+      return sessionEnded(outcome.session);
+    case "session-unknown":
+      return sessionUnknown;
+    case "claim-conflict":
+      return outcome.forgotten
+        ? {
+            code: "claim-conflict",
+            detail:
+              "This claim id was used before and is too old to be remembered; nothing was done. Use a new id.",
+            facts: { forgotten: true },
+          }
+        : {
+            code: "claim-conflict",
+            detail: "This claim id stands for another session's claim or for another lock; use a new id.",
+            facts: { forgotten: false },
+          };
+    case "claim-ended":
+      return claimEnded(outcome.claim, view);
+    case "claim-lost":
+      return claimLost(outcome.claim, view);
+    case "not-holder":
+      return { code: "not-holder", detail: "Another session made this claim; only that one may end it." };
+    case "quota":
+      return {
+        code: "quota",
+        detail: `The limit ${outcome.limit} of ${outcome.max} is reached; release or close something first.`,
+        facts: { limit: outcome.limit, max: outcome.max },
+      };
+    case "not-founded":
+      return { code: "no-leader", detail: "The cluster is being founded; try again shortly." };
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** Of an acquire whose claim is over. */
+export function endedClaim(claim: Claim, view: View): Problem {
+  if (claim.end?.reason === "refused" || claim.end?.reason === "wait-timeout")
+    return refusedClaim(claim, view);
+  if (isLost(claim)) return claimLost(claim, view);
+  return claim.session.end === undefined ? claimEnded(claim, view) : sessionEnded(claim.session);
+}
+
+function refusedClaim(claim: Claim, { clusterTimeMs }: View): Problem {
+  const isTimeout = claim.end?.reason === "wait-timeout";
+  const refusal = claim.end?.refusal;
+  const obstacle =
+    refusal === undefined
+      ? { reason: "timeout", blockedBy: [], queueLength: 0 }
+      : obstacleView(refusal, clusterTimeMs);
+  const [first] = obstacle.blockedBy;
+  const who =
+    first === undefined ? "" : `, ${first.label === "" ? first.sessionRef : first.label} is in the way`;
+  return {
+    code: isTimeout ? "wait-timeout" : "locked",
+    detail: isTimeout
+      ? `The lock was not free within waitMs (${obstacle.reason}${who}).`
+      : `The lock is not free (${obstacle.reason}${who}); name a waitMs to wait for it.`,
+    facts: { claimId: claim.id, ...obstacle },
+  };
+}
+
+function claimEnded(claim: Claim, view: View): Problem {
+  return {
+    code: "claim-ended",
+    detail: `This claim was ${claim.end?.reason ?? "ended"}; an ended claim is never granted again. Use a new id.`,
+    facts: { claimId: claim.id, reason: claim.end?.reason, claim: claimView(claim, view) },
+  };
+}
+
+function claimLost(claim: Claim, view: View): Problem {
+  return {
+    code: "claim-lost",
+    detail: `This claim was held and then lost (${claim.end?.reason}): work done under it may have run unprotected.`,
+    facts: { claimId: claim.id, reason: claim.end?.reason, claim: claimView(claim, view) },
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * /v1/sessions: open, renew, close, look. The id is its client's secret: only answers to whoever named it show it.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { isWellFormed } from "../api/names.ts";
+import type { KeepAliveBody, OpenSessionBody, SessionBody } from "../api/schemas.ts";
+import { unreachable } from "../base/assert.ts";
+import type { LockState, Session } from "../locks/records.ts";
+import type { Proposal } from "../node/contract.ts";
+import { atMost, metadataOf, settingsFor } from "./bounds.ts";
+import type { Exchange } from "./exchange.ts";
+import { pageAsked, pageOf } from "./lists.ts";
+import { refusedOutcome, sessionEnded, sessionUnknown } from "./outcomes.ts";
+import { badRequest, invalid } from "./problems.ts";
+import { read, sessionIdParam } from "./reads.ts";
+import {
+  endedHolds,
+  endedSessionView,
+  keepAliveView,
+  ownSessionView,
+  sessionClaims,
+  sessionView,
+} from "./render.ts";
+
+/** How others see a session: 64 bits of its id's hash tell nothing about the id. */
+export function refOf(sessionId: string): string {
+  return createHash("sha256").update(sessionId, "utf8").digest("hex").slice(0, 16);
+}
+
+export function openSession(exchange: Exchange): void {
+  const body = exchange.request.body as OpenSessionBody;
+  const settings = settingsFor(exchange);
+  if (settings === undefined) return;
+  const label = body.label ?? "";
+  if (!isWellFormed(label)) throw invalid("/label", "must be well-formed Unicode");
+  const sessionId = body.sessionId ?? randomBytes(16).toString("hex");
+  const proposal: Proposal = {
+    kind: "open-session",
+    sessionId,
+    sessionRef: refOf(sessionId),
+    ttlMs: atMost("/ttlMs", body.ttlMs ?? settings.defaultTtlMs, settings.ttlMsMax),
+    lockDelayMs:
+      body.lockDelayMs === undefined
+        ? undefined
+        : atMost("/lockDelayMs", body.lockDelayMs, settings.lockDelayMsMax),
+    label,
+    metadata: metadataOf("/metadata", body.metadata, settings),
+  };
+  const { node } = exchange;
+  exchange.beginWrite({ sessionId });
+  node.propose(proposal, (reply) =>
+    exchange.guard(() => {
+      if (!exchange.endWrite()) return;
+      if (reply.kind !== "applied") return exchange.sendUnapplied(reply, { sessionId });
+      const { outcome, revision } = reply;
+      const view = node.staleView();
+      switch (outcome.kind) {
+        case "session": {
+          const { session, created } = outcome;
+          const own = ownSessionView(session, view, revision);
+          // A create that found its session is a renewal, and tells what a renewal tells.
+          const renewal = created ? undefined : { ended: endedHolds(session.unseenEnds), revokes: [] };
+          return exchange.answer(created ? 201 : 200, { ...own, ...renewal });
+        }
+        case "session-conflict":
+        case "session-ended":
+        case "quota":
+        case "not-founded":
+          return exchange.problem(refusedOutcome(outcome, view));
+        default:
+          throw new Error(`open-session cannot end as ${outcome.kind}`);
+      }
+    }),
+  );
+}
+
+export function keepAlive(exchange: Exchange): void {
+  const sessionId = sessionIdParam(exchange);
+  const seen = ((exchange.request.body as KeepAliveBody).seen ?? 0) + 0;
+  const { node } = exchange;
+  exchange.beginWrite();
+  node.keepAlive({ sessionId, seen }, (reply) =>
+    exchange.guard(() => {
+      if (!exchange.endWrite()) return;
+      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
+      const { outcome, revision } = reply;
+      switch (outcome.kind) {
+        case "renewed": {
+          const { clusterTimeMs } = node.staleView();
+          const answer = { ends: outcome.unseenEnds, clusterTimeMs, revision };
+          return exchange.answer(200, keepAliveView(outcome.session, answer));
+        }
+        case "seen-ahead":
+          throw invalid(
+            "/seen",
+            `must be the revision of an answer to this session, at most ${outcome.lastRenewal}`,
+          );
+        case "session-ended":
+          return exchange.problem(sessionEnded(outcome.session));
+        case "session-unknown":
+          return exchange.problem(sessionUnknown);
+        default:
+          return unreachable(outcome);
+      }
+    }),
+  );
+}
+
+export function closeSession(exchange: Exchange): void {
+  const sessionId = sessionIdParam(exchange);
+  const presented =
+    (exchange.request.body as SessionBody).sessionId ?? exchange.request.headers["holdfast-session"];
+  if (presented !== undefined && presented !== sessionId)
+    throw badRequest("The path and Holdfast-Session or the body name different sessions.");
+  const { node } = exchange;
+  exchange.beginWrite();
+  node.propose({ kind: "close-session", sessionId }, (reply) =>
+    exchange.guard(() => {
+      if (!exchange.endWrite()) return;
+      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
+      const { outcome } = reply;
+      switch (outcome.kind) {
+        case "session-closed":
+          return exchange.answer(200, endedSessionView(outcome.session) ?? {});
+        case "session-ended":
+        case "session-unknown":
+        case "not-founded":
+          return exchange.problem(refusedOutcome(outcome, node.staleView()));
+        default:
+          throw new Error(`close-session cannot end as ${outcome.kind}`);
+      }
+    }),
+  );
+}
+
+/** By id or by ref; a live one by its id shows that id, for whoever asks knows it. */
+export function getSession(exchange: Exchange): void {
+  const asked = sessionIdParam(exchange);
+  read(
+    exchange,
+    (view) => {
+      const session = findSession(view.state, asked);
+      if (session === undefined) return exchange.problem(sessionUnknown);
+      if (session.end !== undefined) return exchange.problem(sessionEnded(session));
+      const shown = session.id === asked ? ownSessionView : sessionView;
+      exchange.answer(200, { ...shown(session, view, view.revision), ...sessionClaims(session, view) });
+    },
+    (view) =>
+      findSession(view.state, asked)?.end === undefined && findSession(view.state, asked) !== undefined,
+  );
+}
+
+function findSession(state: Readonly<LockState>, idOrRef: string): Session | undefined {
+  return state.sessions.get(idOrRef) ?? state.tombstones.get(idOrRef) ?? state.sessionsByRef.get(idOrRef);
+}
+
+export function listSessions(exchange: Exchange): void {
+  const page = pageAsked(exchange);
+  read(
+    exchange,
+    (view) => {
+      const { items, cursor } = pageOf(view.state.sessions.values(), ({ ref }) => ref, page);
+      const shown = items.map((session) => sessionView(session, view, view.revision));
+      exchange.answer(200, { items: shown, ...(cursor === undefined ? undefined : { cursor }) });
+    },
+    () => true,
+  );
+}
