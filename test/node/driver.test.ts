@@ -1,0 +1,291 @@
+/** The driver's own rules: batches, time, answers, bounds. Consensus and locks have their own tests. */
+import { describe, expect, it } from "vitest";
+import { Lone, tickMs } from "./harness.ts";
+
+const three = { voters: ["n1@1", "n2@1", "n3@1"] };
+
+describe("founding", () => {
+  it("the first leader proposes the settings once, after the empty entry of its term", () => {
+    const lone = new Lone().lead();
+
+    expect(lone.kinds()).toEqual(["noop", "found"]);
+    expect(lone.node.staleView().state.fence).toBe(1_700_000_000 * 2 ** 20);
+  });
+
+  it("commands that came before it wait for it", () => {
+    const lone = new Lone();
+    while (lone.node.status().role !== "leader") {
+      lone.pass(tickMs);
+      lone.isDiskSlow = lone.node.status().role === "leader";
+    }
+    const opened = lone.open("s");
+    lone.quicken();
+
+    expect(lone.kinds()).toEqual(["noop", "found", "open-session"]);
+    expect(opened.reply).toMatchObject({ kind: "applied", outcome: { kind: "session" } });
+  });
+});
+
+describe("batches", () => {
+  it("what came while a write ran goes into the next one, under one stamp taken when it closes", () => {
+    const lone = new Lone().lead();
+    lone.isDiskSlow = true;
+    lone.open("s");
+    lone.settle();
+    for (const id of ["t", "u", "v"]) lone.open(id);
+    lone.pass(200);
+    lone.quicken();
+
+    const times = lone.applied.filter(({ kind }) => kind === "open-session").map(({ entry }) => entry.time);
+    const [first = 0, second = 0] = times;
+    expect(times).toEqual([first, second, second, second]);
+    expect(second - first).toBeGreaterThanOrEqual(200);
+  });
+
+  it("keepalives wait for company, at most until the next tick, and share an entry", () => {
+    const lone = new Lone().lead();
+    lone.open("s");
+    lone.open("t");
+    lone.settle();
+    const before = lone.applied.length;
+    const renewals = [lone.keepAlive("s"), lone.keepAlive("t")];
+    lone.settle();
+    expect(lone.applied.length).toBe(before);
+
+    lone.pass(tickMs);
+
+    expect(lone.kinds().slice(before)).toEqual(["keep-alive"]);
+    for (const { reply } of renewals) expect(reply).toMatchObject({ outcome: { kind: "renewed" } });
+  });
+
+  it("a keepalive goes in front of the entry that it travels with", () => {
+    const lone = new Lone().lead();
+    lone.open("s");
+    lone.settle();
+    const before = lone.applied.length;
+    lone.keepAlive("s");
+    lone.acquire("s", "c");
+    lone.settle();
+
+    expect(lone.kinds().slice(before)).toEqual(["keep-alive", "acquire"]);
+  });
+});
+
+describe("time", () => {
+  it("an idle cluster writes nothing", () => {
+    const lone = new Lone().lead();
+
+    lone.pass(120_000);
+
+    expect(lone.kinds()).toEqual(["noop", "found"]);
+  });
+
+  it("while a session lives it is logged every quarter of its ttl, and the session ends when it is due", () => {
+    const lone = new Lone().lead();
+    lone.open("s", 8_000);
+    lone.settle();
+    lone.pass(8_100);
+
+    expect(lone.sessions()).toBe(0);
+    const logged = lone.kinds().filter((kind) => kind === "advance-time").length;
+    expect(logged).toBeGreaterThanOrEqual(4);
+    expect(logged).toBeLessThanOrEqual(6);
+  });
+
+  it("a long stall of the process counts as two ticks: nobody expires by it", () => {
+    const lone = new Lone().lead();
+    lone.open("s");
+    lone.settle();
+    lone.monotonicMs += 3_600_000;
+    lone.pass(1_000);
+
+    expect(lone.sessions()).toBe(1);
+    expect(lone.node.staleView().clusterTimeMs).toBeLessThan(3_000);
+  });
+});
+
+describe("answers", () => {
+  it("a proposal is answered when it applied, not when it was appended", () => {
+    const lone = new Lone().lead();
+    lone.isDiskSlow = true;
+    const opened = lone.open("s");
+    lone.settle();
+    expect(opened.reply).toBeUndefined();
+
+    lone.finishWrite();
+
+    expect(opened.reply).toMatchObject({ kind: "applied" });
+  });
+
+  it("while nobody leads nothing is proposed or read, and the answer says so", () => {
+    const lone = new Lone(three);
+    lone.pass(500);
+    const replies: unknown[] = [];
+    lone.node.read((reply) => replies.push(reply));
+
+    expect([lone.open("s").reply, lone.keepAlive("s").reply, ...replies]).toEqual(
+      Array(3).fill({ kind: "not-leader", leader: undefined }),
+    );
+  });
+
+  it("leadership lost: what was appended is unknown, what was only queued never happened", () => {
+    const lone = new Lone(three).winAlone();
+    lone.isDiskSlow = true;
+    const appended = lone.open("s");
+    lone.settle();
+    const queued = lone.open("t");
+    const renewal = lone.keepAlive("s");
+    const reads: unknown[] = [];
+    lone.node.read((reply) => reads.push(reply));
+
+    lone.depose();
+
+    expect(appended.reply).toEqual({ kind: "indeterminate" });
+    for (const reply of [queued.reply, renewal.reply, ...reads]) {
+      expect(reply).toEqual({ kind: "not-leader", leader: "n2" });
+    }
+  });
+
+  it("a read shows what was applied before it", () => {
+    const lone = new Lone().lead();
+    lone.open("s");
+    lone.settle();
+    const seen: number[] = [];
+    lone.node.read((reply) => seen.push(reply.kind === "confirmed" ? reply.view.state.sessions.size : -1));
+    lone.settle();
+
+    expect(seen).toEqual([1]);
+  });
+
+  it("a disk error ends everything: the host is told, nothing is answered", () => {
+    const lone = new Lone().lead();
+    lone.isDiskSlow = true;
+    const opened = lone.open("s");
+    lone.settle();
+    lone.finishWrite(new Error("EIO"));
+    lone.pass(1_000);
+
+    expect(lone.failure?.message).toBe("EIO");
+    expect(opened.reply).toBeUndefined();
+  });
+});
+
+describe("clients that go away", () => {
+  it("a waiting claim is cancelled, but not while another request is attached to it", () => {
+    const lone = new Lone().lead();
+    lone.contend();
+    const detach = lone.node.watchClaim("d", () => undefined);
+    lone.node.abandon("d");
+    lone.settle();
+    expect(lone.claimState("d")).toBe("waiting");
+
+    detach();
+    lone.node.abandon("d");
+    lone.settle();
+
+    expect(lone.claimState("d")).toBe("ended");
+  });
+
+  it("a grant that nobody heard of is given back, and named in no answer before", () => {
+    const lone = new Lone().lead();
+    lone.contend();
+    // The release is on its way to disk when d's client goes; a retry of d comes while the cancels are under way.
+    lone.isDiskSlow = true;
+    lone.release("s", "c");
+    lone.settle();
+    lone.node.abandon("d");
+    const retry = lone.acquire("s", "d", 6_000);
+    lone.quicken();
+
+    expect(lone.claimState("d")).toBe("ended");
+    expect(retry.reply).toMatchObject({ kind: "applied", outcome: { kind: "claim-ended" } });
+  });
+
+  it("a grant that an answer has named stays", () => {
+    const lone = new Lone().lead();
+    lone.contend();
+    lone.node.noteAnswered("c");
+
+    lone.node.abandon("c");
+    lone.settle();
+
+    expect(lone.claimState("c")).toBe("held");
+  });
+
+  it("a claim answered as waiting and polled no more is cancelled after its time", () => {
+    const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
+    lone.contend(60_000);
+    lone.node.noteAnswered("d");
+    lone.pass(900);
+    const detach = lone.node.watchClaim("d", () => undefined);
+    lone.pass(2_000);
+    detach();
+    lone.node.noteAnswered("d");
+    lone.pass(900);
+    expect(lone.claimState("d")).toBe("waiting");
+    lone.pass(200);
+
+    expect(lone.claimState("d")).toBe("ended");
+  });
+
+  it("watchers hear of a grant once, and of the end of leadership", () => {
+    const lone = new Lone().lead();
+    lone.contend();
+    const heard: (string | undefined)[] = [];
+    lone.node.watchClaim("d", (claim) => heard.push(claim?.state));
+    lone.release("s", "c");
+    lone.settle();
+    lone.pass(1_000);
+    expect(heard).toEqual(["held"]);
+
+    const deposed = new Lone(three).winAlone();
+    deposed.node.watchClaim("x", (claim) => heard.push(claim?.state));
+    deposed.depose();
+
+    expect(heard).toEqual(["held", undefined]);
+  });
+});
+
+describe("bounds", () => {
+  it("a full queue refuses, and what it refused never happened", () => {
+    const lone = new Lone({ queued: 2 }).lead();
+    lone.isDiskSlow = true;
+    lone.open("s");
+    lone.settle();
+    lone.open("t");
+    lone.open("u");
+
+    expect(lone.open("v").reply).toEqual({ kind: "overloaded", reason: "queue" });
+    lone.quicken();
+    expect(lone.sessions()).toBe(3);
+  });
+
+  it("a full log refuses new claims and sessions; releases, keepalives and time pass", () => {
+    const lone = new Lone({ logBytes: 1_000 }).lead();
+    lone.contend();
+    lone.logBytes = 1_000;
+
+    expect(lone.open("t").reply).toEqual({ kind: "overloaded", reason: "log-full" });
+    expect(lone.acquire("s", "e").reply).toEqual({ kind: "overloaded", reason: "log-full" });
+    const released = lone.release("s", "c");
+    const renewed = lone.keepAlive("s");
+    lone.pass(100);
+    for (const { reply } of [released, renewed]) expect(reply).toMatchObject({ kind: "applied" });
+    lone.pass(7_000);
+    expect(lone.sessions()).toBe(0);
+  });
+
+  it("an exhausted log takes nothing, and the cluster's time stands still: nobody expires for want of room", () => {
+    const lone = new Lone({ logBytes: 1_000 }).lead();
+    lone.contend();
+    lone.logBytes = 1_100;
+    const before = lone.applied.length;
+
+    expect(lone.keepAlive("s").reply).toEqual({ kind: "overloaded", reason: "log-full" });
+    expect(lone.release("s", "c").reply).toEqual({ kind: "overloaded", reason: "log-full" });
+    lone.pass(60_000);
+
+    expect(lone.applied.length).toBe(before);
+    expect(lone.sessions()).toBe(1);
+  });
+});
