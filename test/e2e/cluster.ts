@@ -1,0 +1,219 @@
+/**
+ * A cluster of real processes: the built CLI, `init` and `server` for each node, from cluster.example.yaml with other
+ * ports. It ends only processes that it started, by their pids, and removes what it wrote.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const bin = join(root, "bin/holdfast.js");
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export class ClusterNode {
+  readonly id: string;
+  readonly url: string;
+  readonly dataPath: string;
+  readonly #config: string;
+  readonly #logPath: string;
+  #child: ChildProcess | undefined;
+  #exit: Promise<Exit> = Promise.resolve({ code: null, signal: null });
+  stderr = "";
+
+  constructor(id: string, url: string, place: string, config: string) {
+    this.id = id;
+    this.url = url;
+    this.#config = config;
+    this.dataPath = join(place, id);
+    this.#logPath = join(place, `${id}.log`);
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined;
+  }
+
+  /** Resolves when the process that was started last has ended. */
+  get exit(): Promise<Exit> {
+    return this.#exit;
+  }
+
+  init(): void {
+    const args = [bin, "init", "--config", this.#config, "--id", this.id, "--data", this.dataPath];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    if (status !== 0) throw new Error(`init ${this.id} ended with ${status}: ${stderr}`);
+  }
+
+  start(options: { readonly config?: string; readonly data?: string } = {}): void {
+    const { config = this.#config, data = this.dataPath } = options;
+    const child = spawn(
+      process.execPath,
+      [bin, "server", "--config", config, "--id", this.id, "--data", data],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
+    this.#child = child;
+    this.stderr = "";
+    const log = createWriteStream(this.#logPath, { flags: "a" });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr = (this.stderr + text).slice(-20_000);
+      log.write(text);
+    });
+    this.#exit = new Promise((resolve) => {
+      child.on("exit", (code, signal) => {
+        if (this.#child === child) this.#child = undefined;
+        log.end();
+        resolve({ code, signal });
+      });
+    });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name);
+  }
+
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.#exit;
+  }
+
+  async stop(): Promise<Exit> {
+    this.signal("SIGCONT");
+    this.signal("SIGTERM");
+    return this.#exit;
+  }
+}
+
+export class Cluster {
+  readonly place: string;
+  readonly configPath: string;
+  readonly nodes: readonly ClusterNode[];
+
+  private constructor(place: string, configPath: string, nodes: readonly ClusterNode[]) {
+    this.place = place;
+    this.configPath = configPath;
+    this.nodes = nodes;
+  }
+
+  /** Writes the file and makes the data directories; nothing runs yet. */
+  static async create(edit: (yaml: string) => string = (yaml) => yaml): Promise<Cluster> {
+    const place = mkdtempSync(join(tmpdir(), "holdfast-e2e-"));
+    const ports = await freePorts(6);
+    let yaml = readFileSync(join(root, "cluster.example.yaml"), "utf8");
+    const replaced = ["7400", "7401", "7402", "7410", "7411", "7412"];
+    for (const [i, port] of replaced.entries())
+      yaml = yaml.replaceAll(`127.0.0.1:${port}`, `127.0.0.1:<${i}>`);
+    for (const i of replaced.keys()) yaml = yaml.replaceAll(`<${i}>`, String(ports[i]));
+    const configPath = join(place, "cluster.yaml");
+    writeFileSync(configPath, edit(yaml));
+    const nodes = [1, 2, 3].map(
+      (n) => new ClusterNode(`n${n}`, `http://127.0.0.1:${ports[n - 1]}`, place, configPath),
+    );
+    for (const node of nodes) node.init();
+    return new Cluster(place, configPath, nodes);
+  }
+
+  static async start(edit?: (yaml: string) => string): Promise<Cluster> {
+    const cluster = await Cluster.create(edit);
+    for (const node of cluster.nodes) node.start();
+    await cluster.leader();
+    return cluster;
+  }
+
+  get urls(): readonly string[] {
+    return this.nodes.map(({ url }) => url);
+  }
+
+  node(id: string): ClusterNode {
+    const found = this.nodes.find((node) => node.id === id);
+    if (found === undefined) throw new Error(`no node ${id}`);
+    return found;
+  }
+
+  /** Waits until a running node says that it leads and serves. */
+  async leader(limitMs = 20_000): Promise<ClusterNode> {
+    const until = Date.now() + limitMs;
+    while (Date.now() < until) {
+      for (const node of this.nodes) {
+        if (!node.isRunning) continue;
+        const ready = await statusOf(`${node.url}/readyz`);
+        const cluster = await bodyOf(`${node.url}/v1/cluster`);
+        if (ready === 200 && cluster?.["leader"] === node.id) return node;
+      }
+      await pause(50);
+    }
+    throw new Error(`no leader within ${limitMs} ms\n${this.nodes.map((node) => node.stderr).join("\n")}`);
+  }
+
+  async ready(node: ClusterNode, limitMs = 20_000): Promise<void> {
+    const until = Date.now() + limitMs;
+    while (Date.now() < until) {
+      if ((await statusOf(`${node.url}/readyz`)) === 200) return;
+      await pause(50);
+    }
+    throw new Error(`${node.id} is not ready within ${limitMs} ms\n${node.stderr}`);
+  }
+
+  /** Ends every process and removes the files. */
+  async destroy(): Promise<void> {
+    for (const node of this.nodes) {
+      node.signal("SIGCONT");
+      await node.kill();
+    }
+    rmSync(this.place, { recursive: true, force: true });
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+async function statusOf(url: string): Promise<number | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    await response.arrayBuffer();
+    return response.status;
+  } catch {
+    return undefined;
+  }
+}
+
+async function bodyOf(url: string): Promise<Record<string, unknown> | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    return (await response.json()) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Ports that were free a moment ago. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+          const server = createServer();
+          server.once("error", reject);
+          server.listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
