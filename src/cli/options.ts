@@ -124,3 +124,13 @@ export function nodeOptions(): readonly Option[] {
     new Option("--data <dir>", "this node's data directory").env("HOLDFAST_DATA").makeOptionMandatory(),
   ];
 }
+
+export function pageOptions(): readonly Option[] {
+  return [
+    integerOption("--limit <count>", "one page of that many (default: everything; as JSON a page of 1000)", {
+      min: 1,
+      max: 1000,
+    }),
+    new Option("--cursor <cursor>", "go on after an earlier page"),
+  ];
+}

@@ -1,0 +1,37 @@
+/**
+ * How times and holders are put into words, the same in every command.
+ */
+import type { BlockerView, HolderView, LockView } from "../api/types.ts";
+import { formatDuration } from "../config/duration.ts";
+import { printable } from "./output.ts";
+
+/** `812ms`, `3.4s`, `25s`, `1h30m`: as exact as a person wants it. */
+export function age(ms: number): string {
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))}ms`;
+  if (ms < 10_000) return `${(Math.floor(ms / 100) / 10).toString()}s`;
+  return formatDuration(Math.floor(ms / 1000) * 1000);
+}
+
+/** `billing@host (3f9a…) for 25s`: the label says who, the ref which session. */
+export function holderText({ label, sessionRef, heldMs }: HolderView | BlockerView): string {
+  const who = label === "" ? `session ${sessionRef}` : `${printable(label)} (session ${sessionRef})`;
+  return heldMs === undefined ? `${who}, waiting` : `${who} for ${age(heldMs)}`;
+}
+
+/** One line for what stands in the way, as a 423 and a waiting claim say it. */
+export function blockersText(body: Readonly<Record<string, unknown>>): readonly string[] {
+  const blockers = Array.isArray(body["blockedBy"]) ? (body["blockedBy"] as readonly BlockerView[]) : [];
+  const lines = blockers.slice(0, 3).map((blocker) => `held by ${holderText(blocker)}`);
+  if (blockers.length > 3) lines.push(`and ${blockers.length - 3} more`);
+  const { availableInMs } = body;
+  if (typeof availableInMs === "number") lines.push(`available in ${age(availableInMs)} (lock-delay)`);
+  return lines;
+}
+
+/** `held by …`, `free`, `delayed, available in …`. */
+export function lockText({ state, holders, availableInMs, queueLength }: LockView): string {
+  const holder = holders[0];
+  const words = state === "held" && holder !== undefined ? `held by ${holderText(holder)}` : state;
+  const available = availableInMs === undefined ? "" : `, available in ${age(availableInMs)}`;
+  return `${words}${available}${queueLength > 0 ? `, ${queueLength} waiting` : ""}`;
+}
