@@ -9,6 +9,7 @@
 import { splitVerb } from "./names.ts";
 import {
   acquireLockBody,
+  anyQuery,
   claimBody,
   keepAliveBody,
   lockListQuery,
@@ -127,11 +128,11 @@ export const routes = {
     body: transferLeadershipBody,
     summary: "let another member lead",
   },
-  livez: { method: "GET", path: "/livez", query: noQuery, summary: "200 while the process runs" },
+  livez: { method: "GET", path: "/livez", query: anyQuery, summary: "200 while the process runs" },
   readyz: {
     method: "GET",
     path: "/readyz",
-    query: noQuery,
+    query: anyQuery,
     summary: "200 when this node knows a leader and has caught up",
   },
 } as const satisfies Readonly<Record<string, Route>>;

@@ -152,3 +152,6 @@ export const lockListQuery = object({
 });
 
 export const noQuery = object({});
+
+/** Of health checks: whoever probes may add what it likes. */
+export const anyQuery: Schema = { type: "object" };

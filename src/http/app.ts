@@ -16,14 +16,15 @@ import {
   type FastifyRequest,
   fastify,
 } from "fastify";
+import { decodePathPart } from "../api/names.ts";
 import { matchRoute, type RouteId, type RouteMatch, routeIds, routeOf } from "../api/routes.ts";
-import { InvariantError } from "../base/assert.ts";
 import { acquireLock, claim, getClaim, releaseClaim } from "./claims.ts";
 import { handleClientError } from "./client-error.ts";
 import { getCluster, transferLeadership, unreadyReasons } from "./cluster.ts";
 import { Exchange, type HttpContext } from "./exchange.ts";
 import { getLock, listLocks } from "./locks.ts";
 import {
+  bugFound,
   commonHeaders,
   jsonType,
   type Problem,
@@ -78,6 +79,8 @@ export function createApp(context: HttpContext): FastifyInstance {
       headersTimeout: limits.headersMs,
       requestTimeout: limits.requestMs,
       connectionsCheckingInterval: limits.checkMs,
+      // Refused below, as a problem document.
+      requireHostHeader: false,
     },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
     genReqId: () => `${boot}-${(++requests).toString(36)}`,
@@ -113,10 +116,21 @@ function askedOf(request: FastifyRequest): Asked {
 }
 
 /** What can be said before a body is read. */
-function problemBeforeBody({ isClosing, limits }: HttpContext, request: FastifyRequest): Problem | undefined {
+function problemBeforeBody(context: HttpContext, request: FastifyRequest): Problem | undefined {
+  const { isClosing, limits } = context;
   const { target, match } = askedOf(request);
+  if (request.raw.httpVersion === "1.1" && request.headers.host === undefined)
+    return { code: "bad-request", detail: "HTTP/1.1 wants a Host header." };
   if (target.length > limits.urlCharacters)
     return { code: "uri-too-long", detail: `The URL has more than ${limits.urlCharacters} characters.` };
+  if (decodePathPart(target) === undefined)
+    return { code: "bad-request", detail: "The URL is not percent-encoded UTF-8; use encodeURIComponent." };
+  if ((context.connections.get(request.raw.socket)?.size ?? 0) >= limits.requestsPerConnection)
+    return {
+      code: "overloaded",
+      detail: "Too many requests of this connection await answers.",
+      facts: { reason: "connection" },
+    };
   switch (match.kind) {
     case "none":
       return { code: "not-found", detail: `There is no ${request.method} at this path; see docs/API.md.` };
@@ -221,15 +235,7 @@ function answerError(
   const known =
     error instanceof ProblemError ? error.problem : problemOfError(error as FastifyError, context);
   if (known !== undefined) return answerProblem(context, known, request, reply);
-  const { internalError } = context.options;
-  if (internalError !== undefined) context.options.internalError?.(error, request.id);
-  else if (error instanceof InvariantError) {
-    setImmediate(() => {
-      throw error;
-    });
-  }
-  const detail = "This is a bug in the server; please report it with the request id.";
-  answerProblem(context, { code: "internal", detail }, request, reply);
+  answerProblem(context, bugFound(context.options, error, request.id), request, reply);
 }
 
 /** JSON in UTF-8 is the only body there is; other bytes are refused, never guessed at. */

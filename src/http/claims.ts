@@ -55,13 +55,14 @@ function acquire(exchange: Exchange, body: AcquireLockBody, resource: ResourceRe
   const { node } = exchange;
   const made = body.claimId === undefined ? { claimId } : undefined;
   attach(exchange, claimId);
-  exchange.onHangUp(() => abandonIfLast(exchange, claimId));
   exchange.beginWrite(made);
   node.propose(proposal, (reply) =>
     exchange.guard(() => {
       if (!exchange.endWrite()) {
-        // It hung up while this was on its way: only now is there something to give back.
-        if (exchange.hasHungUp && reply.kind === "applied") abandonIfLast(exchange, claimId);
+        // It hung up while this was on its way. Only now is there something to give back, and only now is it known
+        // that the claim is its own and not somebody else's of the same id.
+        const isOwn = reply.kind === "applied" && reply.outcome.kind === "claim";
+        if (isOwn && exchange.hasHungUp) abandonIfLast(exchange, claimId);
         return;
       }
       if (reply.kind !== "applied") return exchange.sendUnapplied(reply, made);
@@ -72,11 +73,12 @@ function acquire(exchange: Exchange, body: AcquireLockBody, resource: ResourceRe
           if (outcome.claim.state !== "waiting" || body.pollMs === 0) {
             return answerAcquire(exchange, outcome.claim, view);
           }
+          exchange.onHangUp(() => abandonIfLast(exchange, claimId));
           return hold(exchange, outcome.claim, {
             pollMs: body.pollMs ?? pollMsMax,
             show: (changed, then) => answerAcquire(exchange, changed, then),
             // Nobody else knows an id that this node made: sent on, the same request would make a second claim.
-            moved: made === undefined ? undefined : (claim, then) => answerAcquire(exchange, claim, then),
+            movedKeepsId: made !== undefined,
           });
         case "session-ended":
         case "session-unknown":
@@ -94,16 +96,15 @@ function acquire(exchange: Exchange, body: AcquireLockBody, resource: ResourceRe
 }
 
 function answerAcquire(exchange: Exchange, claim: Claim, view: View): void {
-  if (claim.state === "ended") return exchange.problem(endedClaim(claim, view));
-  answerLive(exchange, claim, view, claim.state === "held" ? 200 : 202);
+  if (claim.state === "ended") exchange.problem(endedClaim(claim, view));
+  else answerClaim(exchange, claim, view);
 }
 
-/** 202 names where to wait on; a claim that is read says so with 200. */
-function answerLive(exchange: Exchange, claim: Claim, view: View, status: number): void {
-  const { node } = exchange;
-  const body = claimView(claim, view);
-  if (status === 202) exchange.setHeader("location", `/v1/claims/${claim.id}`);
-  exchange.answer(status, body, () => node.noteAnswered(claim.id));
+/** 202 while it waits, with the place where to wait on. */
+function answerClaim(exchange: Exchange, claim: Claim, view: View): void {
+  const isWaiting = claim.state === "waiting";
+  if (isWaiting) exchange.setHeader("location", `/v1/claims/${claim.id}`);
+  exchange.answer(isWaiting ? 202 : 200, claimView(claim, view), () => exchange.node.noteAnswered(claim.id));
 }
 
 export function getClaim(exchange: Exchange): void {
@@ -121,13 +122,13 @@ export function getClaim(exchange: Exchange): void {
       if (found === undefined) return exchange.problem(claimUnknown);
       // A stale answer is no word to act on, so it neither waits nor counts as told.
       if (consistency === "stale") return exchange.answer(200, claimView(found, view));
-      if (found.state !== "waiting" || pollMs === 0) return answerLive(exchange, found, view, 200);
+      if (found.state !== "waiting" || pollMs === 0) return answerClaim(exchange, found, view);
       attach(exchange, claimId);
       exchange.onHangUp(() => leavePoll(exchange, found));
       hold(exchange, found, {
         pollMs,
-        show: (changed, then) => answerLive(exchange, changed, then, changed.state === "waiting" ? 202 : 200),
-        moved: undefined,
+        show: (changed, then) => answerClaim(exchange, changed, then),
+        movedKeepsId: false,
       });
     },
     (view) => view.state.claims.has(claimId),
@@ -167,18 +168,18 @@ interface Waiting {
   readonly pollMs: number;
   /** Answers with the claim as it is: granted, over, or still waiting when the time is up. */
   readonly show: (claim: Claim, view: View) => void;
-  /** Answers when leadership ended; undefined: the same request goes to the next leader. */
-  readonly moved: ((claim: Claim, view: View) => void) | undefined;
+  /** When leadership ends: still waiting, as it was, or (false) the same request at the next leader. */
+  readonly movedKeepsId: boolean;
 }
 
 /** Holds the request until the claim changes or `pollMs` is over. Called in the callback that showed it waiting. */
-function hold(exchange: Exchange, { id }: Claim, { pollMs, show, moved }: Waiting): void {
+function hold(exchange: Exchange, { id }: Claim, { pollMs, show, movedKeepsId }: Waiting): void {
   const { node } = exchange;
   const stop = node.watchClaim(id, (changed, view) =>
     exchange.guard(() => {
       if (changed !== undefined) return show(changed, view);
       const known = view.state.claims.get(id);
-      if (moved !== undefined && known !== undefined) return moved(known, view);
+      if (movedKeepsId && known?.state === "waiting") return show(known, view);
       exchange.sendToLeader({ kind: "not-leader", leader: node.status().leader });
     }),
   );

@@ -13,9 +13,7 @@ let count = 0;
 
 export function handleClientError(context: HttpContext, error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-  for (const exchange of context.underWay) {
-    if (exchange.request.raw.socket === socket) return void socket.destroy();
-  }
+  if ((context.connections.get(socket)?.size ?? 0) > 0) return void socket.destroy();
   const requestId = `raw-${(++count).toString(36)}`;
   const body = problemBody(problemOf(error, context), requestId);
   const text = JSON.stringify(body);

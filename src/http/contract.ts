@@ -19,7 +19,8 @@ export interface HttpServerOptions {
   readonly clusterName?: string;
   /**
    * A bug showed itself: `error` was thrown where nothing may be. An InvariantError means that this node's state cannot
-   * be trusted any more: end the process. Without this, such an error is thrown outside of every handler.
+   * be trusted any more: end the process. Without this, an InvariantError is thrown outside of every handler, and any
+   * other error is a warning of the process.
    */
   internalError?(error: unknown, requestId: string): void;
 }

@@ -3,12 +3,14 @@
  * one after the client hung up, goes nowhere. Also the road to the leader: 307, or 503 when nobody leads.
  * It never decides what an answer says.
  */
+import type { Socket } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { InvariantError } from "../base/assert.ts";
 import type { HoldfastNode, NotLeading, Reply } from "../node/contract.ts";
 import type { HttpServerOptions } from "./contract.ts";
 import type { HttpLimits } from "./limits.ts";
 import {
+  bugFound,
   commonHeaders,
   type Facts,
   jsonType,
@@ -24,6 +26,8 @@ export interface HttpContext {
   readonly options: HttpServerOptions;
   readonly limits: HttpLimits;
   readonly underWay: Set<Exchange>;
+  /** The same by connection: when it closes, all of them lost their client. */
+  readonly connections: WeakMap<Socket, Set<Exchange>>;
   /** Requests under way by the claim that they ask for; "the last one closed" is counted here. */
   readonly claimRequests: Map<string, number>;
   isClosing: boolean;
@@ -44,6 +48,7 @@ export class Exchange {
   readonly #cleanUps: (() => void)[] = [];
   #hungUp: (() => void) | undefined;
   readonly #reply: FastifyReply;
+  readonly #connection: Set<Exchange>;
 
   constructor(
     context: HttpContext,
@@ -57,7 +62,10 @@ export class Exchange {
     this.target = asked.target;
     this.param = asked.param;
     context.underWay.add(this);
-    this.#reply.raw.once("close", () => this.#closed());
+    const { socket } = this.request.raw;
+    this.#connection = connectionOf(context, socket);
+    this.#connection.add(this);
+    if (socket.destroyed) this.handleHangUp();
   }
 
   /** Answered, or the client is gone. */
@@ -96,6 +104,13 @@ export class Exchange {
   /** Runs when the client hung up before it was answered, after the clean-up. */
   onHangUp(hungUp: () => void): void {
     this.#hungUp = hungUp;
+  }
+
+  /** The client is gone; nothing happens when it had its answer. */
+  handleHangUp(): void {
+    if (!this.#end()) return;
+    this.#hasHungUp = true;
+    this.#hungUp?.();
   }
 
   /** A header of the answer, whatever it will be. */
@@ -169,8 +184,7 @@ export class Exchange {
     } catch (error) {
       if (error instanceof InvariantError) throw error;
       if (error instanceof ProblemError) return this.problem(error.problem);
-      this.context.options.internalError?.(error, this.requestId);
-      this.refuse("internal", "This is a bug in the server; please report it with the request id.");
+      this.problem(bugFound(this.context.options, error, this.requestId));
     }
   }
 
@@ -178,14 +192,9 @@ export class Exchange {
     if (this.#isOver) return false;
     this.#isOver = true;
     this.context.underWay.delete(this);
+    this.#connection.delete(this);
     for (const cleanUp of this.#cleanUps) cleanUp();
     return true;
-  }
-
-  #closed(): void {
-    if (!this.#end()) return;
-    this.#hasHungUp = true;
-    this.#hungUp?.();
   }
 
   #write(status: number, type: string, body: object): void {
@@ -196,6 +205,21 @@ export class Exchange {
       .type(type)
       .send(JSON.stringify(body));
   }
+}
+
+/**
+ * The requests under way on a connection. Its close is watched once for all of them: a response that waits behind
+ * another one of its connection never hears of it.
+ */
+function connectionOf({ connections }: HttpContext, socket: Socket): Set<Exchange> {
+  const known = connections.get(socket);
+  if (known !== undefined) return known;
+  const exchanges = new Set<Exchange>();
+  connections.set(socket, exchanges);
+  socket.once("close", () => {
+    for (const exchange of exchanges) exchange.handleHangUp();
+  });
+  return exchanges;
 }
 
 const overloadText = {

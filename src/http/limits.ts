@@ -16,6 +16,8 @@ export interface HttpLimits {
   readonly headerBytes: number;
   /** Path and query. */
   readonly urlCharacters: number;
+  /** Requests of one connection that may await their answers: pipelining must not make work without bound. */
+  readonly requestsPerConnection: number;
   /** How long `close` lets writes under way find out what became of them. */
   readonly closeGraceMs: number;
 }
@@ -27,5 +29,6 @@ export const defaultLimits: HttpLimits = {
   keepAliveMs: 30_000,
   headerBytes: 8_192,
   urlCharacters: 4_096,
+  requestsPerConnection: 64,
   closeGraceMs: 500,
 };

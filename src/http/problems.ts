@@ -4,6 +4,7 @@
  */
 import { type ErrorCode, errorEntry, errorType } from "../api/errors.ts";
 import type { FieldError, ProblemBody } from "../api/types.ts";
+import { InvariantError } from "../base/assert.ts";
 import type { HttpServerOptions } from "./contract.ts";
 
 export const problemType = "application/problem+json; charset=utf-8";
@@ -38,6 +39,17 @@ export function invalid(path: string, message: string): ProblemError {
 
 export function badRequest(detail: string): ProblemError {
   return new ProblemError({ code: "bad-request", detail });
+}
+
+/** Says that there is a bug, to whoever runs this node and to whoever asked. */
+export function bugFound(options: HttpServerOptions, error: unknown, requestId: string): Problem {
+  if (options.internalError !== undefined) options.internalError(error, requestId);
+  else if (error instanceof InvariantError) {
+    setImmediate(() => {
+      throw error;
+    });
+  } else process.emitWarning(error instanceof Error ? error : String(error));
+  return { code: "internal", detail: "This is a bug in the server; please report it with the request id." };
 }
 
 export function problemBody({ code, detail, facts }: Problem, requestId: string): ProblemBody {

@@ -59,7 +59,6 @@ export function claimIdParam(exchange: Exchange): string {
 
 function decodedParam(exchange: Exchange): string {
   const text = decodePathPart(exchange.param);
-  if (text === undefined)
-    throw badRequest("The path is not percent-encoded UTF-8; encode names with encodeURIComponent.");
+  if (text === undefined) throw badRequest("The path is not percent-encoded UTF-8.");
   return text;
 }

@@ -36,7 +36,14 @@ export async function createHttpServer(
 }
 
 export function createContext(options: HttpServerOptions, limits: HttpLimits = defaultLimits): HttpContext {
-  return { options, limits, underWay: new Set(), claimRequests: new Map(), isClosing: false };
+  return {
+    options,
+    limits,
+    underWay: new Set(),
+    connections: new WeakMap(),
+    claimRequests: new Map(),
+    isClosing: false,
+  };
 }
 
 function listen({ server }: FastifyInstance, { host, port }: HttpServerOptions["listen"]): Promise<void> {
