@@ -141,6 +141,20 @@ export class Cluster {
     return found;
   }
 
+  /** `host:port` pairs that nothing uses. */
+  async spareAddresses(count: number): Promise<readonly string[]> {
+    return (await freePorts(count)).map((port) => `127.0.0.1:${port}`);
+  }
+
+  /** Another process for a member's name; ended with the cluster. */
+  another(id: string): ClusterNode {
+    const node = new ClusterNode(id, this.node(id).url, this.place, this.configPath);
+    this.#others.push(node);
+    return node;
+  }
+
+  readonly #others: ClusterNode[] = [];
+
   /** Waits until a running node says that it leads and serves. */
   async leader(limitMs = 20_000): Promise<ClusterNode> {
     const until = Date.now() + limitMs;
@@ -167,7 +181,7 @@ export class Cluster {
 
   /** Ends every process and removes the files. */
   async destroy(): Promise<void> {
-    for (const node of this.nodes) {
+    for (const node of [...this.nodes, ...this.#others]) {
       node.signal("SIGCONT");
       await node.kill();
     }
