@@ -19,7 +19,7 @@ export interface Declaration<Options> {
   /** `acquire <name>`: the word and its operands. */
   readonly usage: string;
   readonly summary: string;
-  /** Further lines of the help. */
+  /** Further sentences of the help, one paragraph. */
   readonly details?: readonly string[];
   /** What each operand is. */
   readonly operands?: Readonly<Record<string, string>>;
@@ -38,7 +38,7 @@ export interface Host {
 export function declare<Options>(parent: Command, host: Host, declaration: Declaration<Options>): Command {
   const { usage, summary, details, operands, options, examples, load } = declaration;
   const command = parent.command(usage).summary(summary);
-  command.description([summary, ...(details ?? [])].join("\n"));
+  command.description(details === undefined ? summary : `${summary}\n\n${details.join(" ")}`);
   command.registeredArguments.forEach((argument) => {
     argument.description = operands?.[argument.name()] ?? "";
   });

@@ -84,7 +84,7 @@ class RotatingClient implements HttpClient {
     let origin = this.#origin;
     let redirects = 0;
     let failures = 0;
-    let heardMs: number | undefined;
+    let isAnybody = false;
     for (;;) {
       request.signal?.throwIfAborted();
       const leftMs = Math.max(1, deadlineMs - performance.now());
@@ -95,17 +95,18 @@ class RotatingClient implements HttpClient {
       }
       if (result.kind === "redirect" && redirects < redirectsMax) {
         redirects++;
+        isAnybody = true;
         origin = result.origin;
         continue;
       }
       redirects = 0;
       const trouble = result.kind === "redirect" ? circle(origin) : result.trouble;
-      if (trouble.kind !== "refused") heardMs = performance.now();
-      const isNobody = heardMs === undefined && performance.now() - startedMs > nobodyListensMs;
+      if (trouble.kind !== "refused") isAnybody = true;
+      const isNobody = !isAnybody && performance.now() - startedMs > nobodyListensMs;
       const pauseMs = this.#pauseMs(failures++, trouble);
       if (isNobody || performance.now() + pauseMs >= deadlineMs) throw this.#unavailable(trouble);
       await sleep(pauseMs, request.signal);
-      origin = this.#rotate();
+      origin = this.#after(origin);
     }
   }
 
@@ -117,15 +118,14 @@ class RotatingClient implements HttpClient {
     return Math.min(pauseMsMin * 2 ** round, pauseMsMax) * (0.5 + Math.random() / 2);
   }
 
-  #rotate(): string {
-    const origin = this.#endpoints[this.#next % this.#endpoints.length] ?? this.#origin;
-    this.#next++;
-    // The first endpoint is where everything starts, so the rotation begins after it.
-    if (origin === this.#origin && this.#endpoints.length > 1) {
-      this.#next++;
-      return this.#endpoints[(this.#next - 1) % this.#endpoints.length] ?? origin;
+  /** The endpoints in turn, never the one that was tried just now if there is another. */
+  #after(tried: string): string {
+    const count = this.#endpoints.length;
+    for (let step = 0; step < count; step++) {
+      const origin = this.#endpoints[this.#next++ % count];
+      if (origin !== undefined && origin !== tried) return origin;
     }
-    return origin;
+    return this.#endpoints[0] ?? tried;
   }
 
   async learnMembers(): Promise<void> {

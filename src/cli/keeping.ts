@@ -24,7 +24,7 @@ const releaseMsMax = 5000;
 
 /** 0 when it was released, 90 when it was lost; throws CliError when nobody could be told of the release. */
 export async function holdOn({ client, output, lock, lease, claimId, signal }: Hold): Promise<number> {
-  await client.learnMembers();
+  void client.learnMembers();
   const over = await lease.keep(() => claimId, signal);
   if (over !== undefined) {
     const detail = `${lock} is lost: ${lossText(over)}\nStop at once whatever relies on it.`;

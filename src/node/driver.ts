@@ -194,6 +194,7 @@ class Driver implements NodeDriver {
     if (notLeading !== undefined) return reply(notLeading);
     if (this.#logFullness() === "exhausted") return reply({ kind: "overloaded", reason: "log-full" });
     // It waits for the next tick, or for whatever entry goes first (SEMANTICS rule 3).
+    if (this.#keepAlives.length === 0) this.#isKeepAliveDue = false;
     this.#keepAlives.push({ item, reply });
   }
 

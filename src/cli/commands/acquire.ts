@@ -113,7 +113,10 @@ class Acquisition {
         lockDelayMs: options.lockDelay,
         signal: AbortSignal.any([done.signal, signal]),
         asking: (claimId) => this.#asking(claimId),
-        waiting: (answer) => output.note("waiting", waitingText(lock, answer), answer.body),
+        waiting: (answer) => {
+          output.note("waiting", waitingText(lock, answer), answer.body);
+          void client.learnMembers();
+        },
       });
       claiming.catch(() => {});
       const result = await Promise.race([claiming, renewing]);

@@ -18,10 +18,7 @@ export function declareClusterCommands(program: Command, host: Host): void {
   declare(cluster, host, {
     usage: "status",
     summary: "members, leader, and how far each has come",
-    details: [
-      "",
-      "Answered by any node, by the leader if it can be reached. Exits with 69 when nobody leads.",
-    ],
+    details: ["Answered by any node, by the leader if it can be reached. Exits with 69 when nobody leads."],
     options: connectionOptions(),
     examples: [
       ["holdfast cluster status", "ask the node on this machine"],

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Invocation } from "../declare.ts";
-import { type DevDirectory, type DevDirectoryOptions, prepareDevDirectory } from "../dev/directory.ts";
+import { type DevDirectory, type DevDirectoryOptions, planDevDirectory } from "../dev/directory.ts";
 import { hasKeys, watchKeys } from "../dev/keys.ts";
 import { type NodeExit, type NodeProcess, startNodeProcess } from "../dev/node-process.ts";
 import { takenPort } from "../dev/ports.ts";
@@ -18,13 +18,13 @@ const askEveryMs = 250;
 const patienceMs = 15_000;
 
 export async function dev({ options, output }: Invocation<DevDirectoryOptions>): Promise<number> {
-  const directory = prepareDevDirectory(options);
-  const taken = await takenPort(directory.nodes.flatMap(({ httpPort, peerPort }) => [httpPort, peerPort]));
+  const plan = await planDevDirectory(options);
+  const taken = await takenPort(plan.nodes.flatMap(({ httpPort, peerPort }) => [httpPort, peerPort]));
   if (taken !== undefined) {
-    const detail = `port ${taken.port} ${taken.why}\nChoose others with --port, as --port ${(directory.nodes[0]?.httpPort ?? 7400) + 100}.`;
+    const detail = `port ${taken.port} ${taken.why}\nChoose others with --port, as --port ${(plan.nodes[0]?.httpPort ?? 7400) + 100}.`;
     throw new CliError({ exitCode: exitCodes.cannotListen, code: "cannot-listen", detail });
   }
-  return new DevCluster(directory, output).run();
+  return new DevCluster(await plan.prepare(), output).run();
 }
 
 class DevCluster {

@@ -11,7 +11,6 @@ export function declareLockCommands(program: Command, host: Host): void {
     usage: "acquire <name>",
     summary: "acquire a lock, waiting for it without limit unless told otherwise",
     details: [
-      "",
       "Without --session it opens a session of its own, and nothing renews that afterwards: the claim holds as long as",
       "is said on stderr. --claim-file keeps what `release` needs; --keep stays, renews, and releases on TERM, INT or",
       "the end of stdin if that is a pipe. With --keep, exit code 90 says that the lock was lost.",
@@ -38,7 +37,7 @@ export function declareLockCommands(program: Command, host: Host): void {
     ],
     examples: [
       [
-        "holdfast acquire billing/close -n --ttl 10m --claim-file c && close-books; holdfast release --claim-file c",
+        "holdfast acquire billing/close -n --ttl 10m --claim-file c && { close-books; holdfast release --claim-file c; }",
         "around a command of at most ten minutes",
       ],
       ["holdfast acquire billing/close --wait 1m --keep", "hold it until Ctrl-C"],
@@ -66,7 +65,7 @@ export function declareLockCommands(program: Command, host: Host): void {
   declare(program, host, {
     usage: "try <name>",
     summary: "look whether a lock is free: 0 if it is, 75 if not, and who has it",
-    details: ["", "Takes nothing; `acquire -n` does."],
+    details: ["Takes nothing; `acquire -n` does."],
     operands: { name: "the lock" },
     options: connectionOptions(),
     examples: [["holdfast try billing/close || echo busy", "look"]],
@@ -76,7 +75,6 @@ export function declareLockCommands(program: Command, host: Host): void {
     usage: "ls [prefix]",
     summary: "list the locks that are in use",
     details: [
-      "",
       "Without a terminal: tabs between the columns, no head. As JSON one page with the cursor of the next.",
     ],
     operands: { prefix: "only names that begin so" },

@@ -11,7 +11,6 @@ export function declareNodeCommands(program: Command, host: Host): void {
     usage: "dev",
     summary: "run a whole cluster on this machine, to develop against",
     details: [
-      "",
       "Starts the nodes as processes of their own, waits for a leader and says how to go on. Data is kept between",
       "starts. On a terminal q stops everything, k kills the leader, r starts what is down again.",
       "HTTP is on PORT and the ports after it, traffic between the nodes on PORT + 10 and after it.",
@@ -38,7 +37,7 @@ export function declareNodeCommands(program: Command, host: Host): void {
   declare(program, host, {
     usage: "init",
     summary: "create the data directory of one node",
-    details: ["", "Once for each node, before its first start. `server` never does this by itself."],
+    details: ["Once for each node, before its first start. `server` never does this by itself."],
     options: [configOption(), ...nodeOptions(), setOption()],
     examples: [
       ["holdfast init --config cluster.yaml --id n1 --data /var/lib/holdfast", "make n1's directory"],
@@ -49,7 +48,6 @@ export function declareNodeCommands(program: Command, host: Host): void {
     usage: "server",
     summary: "run one node",
     details: [
-      "",
       "Runs in the foreground and logs on stderr, one line an event. TERM and INT stop it in good order.",
       "Keys of the cluster file can be given in the environment too: HOLDFAST_TIMING_TICK_MS=20.",
     ],
@@ -74,7 +72,6 @@ export function declareNodeCommands(program: Command, host: Host): void {
     usage: "check <file>",
     summary: "say everything that is wrong with a cluster file, and where",
     details: [
-      "",
       "Counts the environment (HOLDFAST_…) and --set in, as `server` does. Exits with 78 if it is wrong.",
     ],
     operands: { file: "the cluster file" },

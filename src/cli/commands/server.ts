@@ -27,18 +27,20 @@ export async function server({ options, output }: Invocation<ServerCommandOption
     end = resolve;
   });
   watchForTheEnd(options, end);
-  const running = await startServer({
+  const starting = startServer({
     config,
     id: options.id,
     dataPath: options.data,
     log,
     fail: (failure) => end({ kind: "failed", failure }),
   });
-  const ending = await ended;
+  // A failure may come before the start is over, and then the start may never be.
+  const early = await Promise.race([starting.then(() => undefined), ended]);
+  const ending = early?.kind === "failed" ? early : await starting.then(() => ended);
   // After a failure nothing may be written any more, not even a goodbye.
   if (ending.kind === "failed") throw failureOf(ending.failure);
   log("info", "stopping", { why: ending.why });
-  await withinLimit(running.close(), log);
+  await withinLimit((await starting).close(), log);
   log("info", "stopped", {});
   return exitCodes.ok;
 }

@@ -22,7 +22,6 @@ export function declareSessionCommands(program: Command, host: Host): void {
     usage: "create",
     summary: "open a session and print its id",
     details: [
-      "",
       "The id is a secret: who knows it can release what the session holds. Nothing renews the session by itself;",
       "the same command with the same --id and values does.",
     ],

@@ -9,7 +9,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join, resolve } from "node:path";
 import { loadClusterFile } from "../../config/cluster-file.ts";
 import type { ClusterConfig } from "../../config/types.ts";
-import { initDataDirectory } from "../../storage/data-directory.ts";
+import { initDataDirectory, storeDirectoryName } from "../../storage/data-directory.ts";
+import { readIdentity } from "../../storage/identity.ts";
+import { isOpenElsewhere } from "../../storage/store-check.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { devHost } from "./ports.ts";
 
@@ -41,28 +43,72 @@ const defaultNodes = 3;
 const defaultPort = 7400;
 const peerPortOffset = 10;
 
-/** Throws CliError (73, 78), ConfigError or DataDirectoryError. May be called again on the same directory. */
-export function prepareDevDirectory(options: DevDirectoryOptions): DevDirectory {
+/** What would be prepared; nothing was written yet. */
+export interface DevPlan {
+  readonly nodes: readonly DevNode[];
+  /** Wipes if asked to, then makes what is missing. Once only. */
+  prepare(): Promise<DevDirectory>;
+}
+
+/** Rejects with CliError (73, 78) or ConfigError, also when a cluster runs on the directory. */
+export async function planDevDirectory(options: DevDirectoryOptions): Promise<DevPlan> {
   const path = resolve(options.data);
   const configPath = join(path, "cluster.yaml");
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    checkOwn(path, configPath);
-    if (options.fresh === true) wipe(path);
-    const before = existsSync(configPath) ? readConfig(configPath) : undefined;
-    const nodes = plan(path, options, before);
-    if (before === undefined || before.members[0]?.http.port !== nodes[0]?.httpPort) {
-      writeFileSync(configPath, clusterFileText(nodes));
+  return guarded(path, async () => {
+    if (existsSync(path)) {
+      checkOwn(path, configPath);
+      await checkIdle(path);
     }
-    const { clusterName } = readConfig(configPath);
-    const missing = nodes.filter(({ dataPath }) => !hasContent(dataPath));
-    for (const { id, dataPath } of missing) initDataDirectory({ path: dataPath, clusterName, name: id });
-    return { path, configPath, nodes, isNew: missing.length === nodes.length };
+    const isKept = options.fresh !== true && existsSync(configPath);
+    const before = isKept ? readConfig(configPath) : undefined;
+    const nodes = plan(path, options, before);
+    return {
+      nodes,
+      prepare: () =>
+        guarded(path, async () => {
+          mkdirSync(path, { recursive: true, mode: 0o700 });
+          if (options.fresh === true) wipe(path);
+          if (before?.members[0]?.http.port !== nodes[0]?.httpPort) {
+            writeFileSync(configPath, clusterFileText(nodes));
+          }
+          const { clusterName } = readConfig(configPath);
+          for (const { id, dataPath } of nodes) {
+            if (!hasContent(dataPath)) initDataDirectory({ path: dataPath, clusterName, name: id });
+          }
+          return { path, configPath, nodes, isNew: !nodes.some(({ dataPath }) => isFounded(dataPath)) };
+        }),
+    };
+  });
+}
+
+/** The system's own errors, with what to do about them. */
+async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw error;
     const detail = `cannot use ${path}: ${message}\nName another directory with --data.`;
     throw new CliError({ exitCode: exitCodes.cannotCreate, code: "unusable", detail }, error);
+  }
+}
+
+/** Whatever cannot be read is for `server` to refuse. */
+function isFounded(dataPath: string): boolean {
+  try {
+    return readIdentity(dataPath)?.state !== "new";
+  } catch {
+    return true;
+  }
+}
+
+/** Throws when nodes run on the data: neither wiping nor other ports would do them good. */
+async function checkIdle(path: string): Promise<void> {
+  for (const name of readdirSync(path)) {
+    const store = join(path, name, storeDirectoryName);
+    if (!/^n\d$/.test(name) || !existsSync(store) || !(await isOpenElsewhere(store))) continue;
+    const detail = `a cluster runs on ${path} already (${name})\nStop it, or name another directory with --data.`;
+    throw new CliError({ exitCode: exitCodes.cannotCreate, code: "in-use", detail });
   }
 }
 
