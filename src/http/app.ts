@@ -125,12 +125,6 @@ function problemBeforeBody(context: HttpContext, request: FastifyRequest): Probl
     return { code: "uri-too-long", detail: `The URL has more than ${limits.urlCharacters} characters.` };
   if (decodePathPart(target) === undefined)
     return { code: "bad-request", detail: "The URL is not percent-encoded UTF-8; use encodeURIComponent." };
-  if ((context.connections.get(request.raw.socket)?.size ?? 0) >= limits.requestsPerConnection)
-    return {
-      code: "overloaded",
-      detail: "Too many requests of this connection await answers.",
-      facts: { reason: "connection" },
-    };
   switch (match.kind) {
     case "none":
       return { code: "not-found", detail: `There is no ${request.method} at this path; see docs/API.md.` };
@@ -182,6 +176,12 @@ function answerRoute(
   if (node === undefined) {
     const detail = `This node takes no part in a cluster yet: ${context.options.starting()}.`;
     answerProblem(context, { code: "no-leader", detail }, request, reply);
+    return;
+  }
+  // Here and not sooner: the requests that one packet brought all pass the hooks before the first is handled.
+  if ((context.connections.get(request.raw.socket)?.size ?? 0) >= context.limits.requestsPerConnection) {
+    const detail = "Too many requests of this connection await their answers.";
+    answerProblem(context, { code: "overloaded", detail, facts: { reason: "connection" } }, request, reply);
     return;
   }
   const { target, match } = askedOf(request);
