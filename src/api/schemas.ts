@@ -84,8 +84,8 @@ const metadata: Schema = {
 
 export const openSessionBody = object({
   sessionId: { ...sessionId, description: "made by the server when absent" },
-  ttlMs: duration("default and bounds are settings", { minimum: 1 }),
-  lockDelayMs: duration("for claims that name none"),
+  ttlMs: duration("how long it lives without renewal; default and bounds are settings", { minimum: 1 }),
+  lockDelayMs: duration("of its claims that name none; default a setting"),
   label: { type: "string", maxLength: labelMax, description: "who this is, for people" },
   metadata,
 });
@@ -104,18 +104,25 @@ const acquireFields: Readonly<Record<string, Schema>> = {
   mode,
   waitMs: duration("how long the claim may wait; 0, the default, is a try-lock"),
   pollMs: duration("how long this request may be held", { maximum: pollMsMax }),
-  lockDelayMs: duration("after an unclean end"),
+  lockDelayMs: duration(
+    "how long nobody is granted the lock after an unclean end; default the session's, then a setting",
+  ),
   metadata,
-  onDisconnect: { type: "string", enum: ["cancel", "keep"], description: "default cancel" },
+  onDisconnect: {
+    type: "string",
+    enum: ["cancel", "keep"],
+    description: "what hanging up means; default cancel",
+  },
 };
 
 export const acquireLockBody = object(acquireFields);
 
 export const claimBody = object({
   ...acquireFields,
-  lock: { type: "string" },
+  lock: { type: "string", description: "the lock's name" },
   resources: {
     type: "array",
+    description: '`[{"lock", "mode"?}]` instead of `lock` and `mode`',
     minItems: 1,
     maxItems: 1,
     items: object({ lock: { type: "string" }, mode }, ["lock"]),
@@ -126,7 +133,11 @@ export const transferLeadershipBody = object({
   to: { type: "string", maxLength: 256, description: "a member's id; the best one when absent" },
 });
 
-const consistency: Schema = { type: "string", enum: ["linearizable", "stale"] };
+const consistency: Schema = {
+  type: "string",
+  enum: ["linearizable", "stale"],
+  description: "default linearizable",
+};
 
 /** Of every read that any node may answer when asked to. */
 export const readQuery = object({ consistency });
@@ -147,8 +158,8 @@ export const sessionListQuery = object(page);
 
 export const lockListQuery = object({
   ...page,
-  prefix: { type: "string", maxLength: 512 },
-  state: { type: "string", enum: ["free", "held", "delayed"] },
+  prefix: { type: "string", maxLength: 512, description: "of the names" },
+  state: { type: "string", enum: ["free", "held", "delayed"], description: "absent: any" },
 });
 
 export const noQuery = object({});

@@ -3,7 +3,6 @@
  * outcome alone, because it is the truth of its revision.
  */
 import { unreachable } from "../base/assert.ts";
-import { isLost } from "../locks/endings.ts";
 import type { Outcome } from "../locks/outcomes.ts";
 import type { Claim, Session } from "../locks/records.ts";
 import type { View } from "../node/contract.ts";
@@ -79,11 +78,10 @@ export function refusedOutcome(outcome: RefusedOutcome, view: View): Problem {
   }
 }
 
-/** Of an acquire whose claim is over. */
+/** Of an acquire whose claim is over and was never known to be held. */
 export function endedClaim(claim: Claim, view: View): Problem {
   if (claim.end?.reason === "refused" || claim.end?.reason === "wait-timeout")
     return refusedClaim(claim, view);
-  if (isLost(claim)) return claimLost(claim, view);
   return claim.session.end === undefined ? claimEnded(claim, view) : sessionEnded(claim.session);
 }
 
