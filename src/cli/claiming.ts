@@ -32,6 +32,9 @@ export interface HeldClaim {
 /** Longest wait that one claim may ask for, unless the cluster says less; a limitless one is several claims. */
 const defaultWaitMsMax = 86_400_000;
 
+/** The first answer comes that soon, so that a person hears early what is waited for. */
+const firstPollMs = 500;
+
 /** Rejects with CliError (75 when it was not acquired), or with an aborted signal's reason. */
 export async function claimLock(request: ClaimRequest): Promise<HeldClaim> {
   const startedMs = performance.now();
@@ -70,7 +73,7 @@ function claimIdFor({ isOwn, sessionRef }: Lease, count: number): string {
 
 function ask(request: ClaimRequest, claimId: string, waitMs: number): Promise<ApiAnswer> {
   const { client, lease, lock, lockDelayMs, signal } = request;
-  const pollMs = Math.min(waitMs, pollMsMax);
+  const pollMs = Math.min(waitMs, firstPollMs);
   const { sessionId } = lease;
   const body = { sessionId, claimId, waitMs, pollMs, ...(lockDelayMs === undefined ? {} : { lockDelayMs }) };
   const path = `/v1/locks/${encodeLockName(lock)}:acquire`;

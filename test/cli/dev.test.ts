@@ -181,19 +181,29 @@ describe("dev of one node", () => {
     expect((await run(["try", "other"], options)).code).toBe(0);
   });
 
-  test("releasing what was lost meanwhile is 90", async () => {
-    const file = join(temporary.path, "claim");
-    await run(["acquire", "z", "--claim-file", file, "--ttl", "1m"], options);
-    const { sessionId } = json(readFileSync(file, "utf8"));
-    const record = json(readFileSync(file, "utf8"));
-    await run(["session", "close", String(sessionId)], options);
+  test("releasing what was lost meanwhile is 90, once; what its own session closed is not lost", async () => {
+    const lost = join(temporary.path, "lost");
+    const closed = join(temporary.path, "closed");
+    await Promise.all([
+      run(["acquire", "z", "--claim-file", lost, "--ttl", "6s", "--lock-delay", "1m"], options),
+      run(["acquire", "y", "--claim-file", closed, "--ttl", "1m"], options),
+    ]);
+    await run(["session", "close", String(json(readFileSync(closed, "utf8"))["sessionId"])], options);
+    await until(async () => {
+      const { stdout } = await run(["try", "z", "-o", "json"], options);
+      return json(stdout)["state"] === "delayed";
+    });
 
-    const released = await run(["release", "--claim-file", file], options);
+    const [afterLoss, afterClose] = await Promise.all([
+      run(["release", "--claim-file", lost], options),
+      run(["release", "--claim-file", closed], options),
+    ]);
 
-    // A clean close is the session's own doing; whether that counts as lost is the cluster's word.
-    expect([0, 90]).toContain(released.code);
-    expect(existsSync(file)).toBe(false);
-    expect(record["ownSession"]).toBe(true);
+    expect(afterLoss).toMatchObject({ code: 90, stdout: "" });
+    expect(afterClose).toMatchObject({ code: 0, stdout: expect.stringMatching(/session-closed/) });
+    expect(existsSync(lost)).toBe(false);
+    expect(existsSync(closed)).toBe(false);
+    expect((await run(["acquire", "z", "-n"], options)).stderr).toMatch(/\(lock-delay\)\n {2}available in/);
   });
 
   test.each([
@@ -222,7 +232,9 @@ describe("dev of one node", () => {
   test("--keep says 90 when its session is taken from it", async () => {
     const file = start(["acquire", "k", "--keep", "--ttl", "6s", "-o", "json"], options);
     await file.said("stdout", /"held"/);
-    const sessionId = json((await run(["session", "create", "-o", "json"], options)).stdout)["sessionId"];
+    const sessionId = json((await run(["session", "create", "--ttl", "6s", "-o", "json"], options)).stdout)[
+      "sessionId"
+    ];
     const borrowed = start(["acquire", "m", "--keep", "--session", String(sessionId)], options);
     await borrowed.said("stdout", /fence/);
 

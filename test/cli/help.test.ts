@@ -1,8 +1,11 @@
+import { spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { outputFormatOf } from "../../src/cli/options.ts";
 import { createProgram } from "../../src/cli/program.ts";
-import { run } from "./process.ts";
+import { run, temporaryDirectory } from "./process.ts";
 
 const program = createProgram({ argv: [], ended: () => {} }, "0.0.0");
 
@@ -148,10 +151,39 @@ describe("wrong words end with 64", () => {
   });
 });
 
-test("help and version are data, and loading them loads nothing heavy", async () => {
-  const [help, version] = await Promise.all([run(["--help"]), run(["--version"])]);
+test("help and version are data, and loading them loads nothing but commander", async () => {
+  const temporary = temporaryDirectory();
+  const environment = { NODE_V8_COVERAGE: temporary.path };
+  const [help, version] = await Promise.all([run(["--help"], { environment }), run(["--version"])]);
+  const loaded = readdirSync(temporary.path).flatMap((name) => {
+    const report = JSON.parse(readFileSync(join(temporary.path, name), "utf8")) as {
+      readonly result: readonly { readonly url: string }[];
+    };
+    return report.result.map(({ url }) => url).filter((url) => url.startsWith("file:"));
+  });
+  temporary.remove();
 
   expect(help).toMatchObject({ code: 0, stderr: "" });
   expect(help.stdout).toContain("Usage: holdfast");
   expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  expect(loaded.some((url) => url.endsWith("/cli/program.js"))).toBe(true);
+  const known =
+    /\/node_modules\/commander\/|\/bin\/holdfast\.js$|\/dist\/cli\/|\/dist\/config\/duration\.js$/;
+  expect(loaded.filter((url) => !known.test(url))).toEqual([]);
+});
+
+test("a program that was not built says so", () => {
+  const temporary = temporaryDirectory();
+  mkdirSync(join(temporary.path, "bin"));
+  const copy = join(temporary.path, "bin", "holdfast.mjs");
+  copyFileSync(new URL("../../bin/holdfast.js", import.meta.url), copy);
+
+  const ran = spawnSync(process.execPath, [copy, "ls"], { encoding: "utf8" });
+  temporary.remove();
+
+  expect(ran).toMatchObject({
+    status: 78,
+    stdout: "",
+    stderr: "holdfast: not built yet: run npm run build\n",
+  });
 });

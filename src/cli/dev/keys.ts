@@ -1,6 +1,7 @@
 /**
  * Single keys on a terminal. Without one there are none, and signals do everything.
  */
+import { readFileSync } from "node:fs";
 
 export interface KeyActions {
   readonly quit: () => void;
@@ -25,8 +26,20 @@ export function watchKeys(actions: KeyActions): () => void {
   };
 }
 
+/** False in the background of a terminal: touching its modes from there would stop the process. */
 export function hasKeys(): boolean {
-  return process.stdin.isTTY === true;
+  return process.stdin.isTTY === true && isForeground();
+}
+
+/** Where the system tells: field 5 is our process group, field 8 the one that the terminal belongs to. */
+function isForeground(): boolean {
+  try {
+    const stat = readFileSync("/proc/self/stat", "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[2] === fields[5];
+  } catch {
+    return true;
+  }
 }
 
 /** A raw terminal sends Ctrl-C and Ctrl-D as bytes. */
