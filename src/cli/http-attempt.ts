@@ -3,6 +3,7 @@
  */
 import { CliError, exitCodes } from "./exit-codes.ts";
 import type { ApiAnswer, ApiRequest } from "./http-client.ts";
+import { deriveController } from "./signals.ts";
 
 export type Attempt =
   | { readonly kind: "answer"; readonly answer: ApiAnswer }
@@ -25,13 +26,17 @@ const passing: ReadonlySet<number> = new Set([408, 502, 503, 504]);
 
 /** Throws the reason when `request.signal` is aborted, and CliError when something else than a node answers. */
 export async function attempt(origin: string, request: ApiRequest, timeoutMs: number): Promise<Attempt> {
-  const late = AbortSignal.timeout(Math.ceil(timeoutMs));
-  const signal = request.signal === undefined ? late : AbortSignal.any([late, request.signal]);
+  const { controller, release } = deriveController(request.signal);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    controller.abort();
+  }, timeoutMs);
   try {
     const response = await fetch(origin + request.path, {
       method: request.method,
       redirect: "manual",
-      signal,
+      signal: controller.signal,
       headers: headersOf(request),
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
     });
@@ -40,7 +45,10 @@ export async function attempt(origin: string, request: ApiRequest, timeoutMs: nu
   } catch (error) {
     if (error instanceof CliError) throw error;
     request.signal?.throwIfAborted();
-    return { kind: "trouble", trouble: troubleOf(origin, error, late.aborted) };
+    return { kind: "trouble", trouble: troubleOf(origin, error, isLate) };
+  } finally {
+    clearTimeout(timer);
+    release();
   }
 }
 

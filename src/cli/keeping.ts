@@ -3,6 +3,7 @@
  * it can no longer be relied on. After a loss nothing is released or closed: the work under it may still run, and
  * only the lock-delay of an unclean end keeps others out meanwhile.
  */
+import { unreachable } from "../base/assert.ts";
 import { apiFailure } from "./api-failure.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import type { ApiAnswer, HttpClient } from "./http-client.ts";
@@ -59,7 +60,9 @@ function lossText(over: LeaseOver): string {
       return "its session could not be renewed in time";
     case "session-ended":
       return `its session is over: ${over.detail}`;
-    default:
+    case "claim-ended":
       return `it was ended (${over.reason})`;
+    default:
+      return unreachable(over);
   }
 }

@@ -10,6 +10,7 @@ import { createProgram } from "./program.ts";
 
 /** `argv` without the program's own name. Never rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
+  dropEmptyVariables();
   const format = outputFormatOf(argv, process.env);
   const output = createOutput(format);
   ignoreClosedStreams();
@@ -40,6 +41,13 @@ export async function main(argv: readonly string[]): Promise<number> {
 function silence(program: ReturnType<typeof createProgram>): void {
   program.configureOutput({ writeErr: () => {} });
   for (const command of program.commands) silence(command);
+}
+
+/** A variable that is set to nothing is one that is not set. */
+function dropEmptyVariables(): void {
+  for (const [name, value] of Object.entries(process.env)) {
+    if (name.startsWith("HOLDFAST_") && value === "") delete process.env[name];
+  }
 }
 
 /** A reader that goes away (`holdfast ls | head -1`) is no reason to fail. */

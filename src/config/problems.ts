@@ -3,6 +3,8 @@
  * reader never stops at the first.
  */
 
+import { unreachable } from "../base/assert.ts";
+
 /** Where a value came from. */
 export type Origin =
   | { readonly kind: "default" }
@@ -52,7 +54,9 @@ export function formatOrigin(origin: Origin): string {
       return `environment ${origin.name}`;
     case "flag":
       return `flag ${origin.name}`;
-    default:
+    case "default":
       return "default";
+    default:
+      return unreachable(origin);
   }
 }

@@ -2,6 +2,7 @@
  * One value of a field: from YAML, from the environment or from a flag to what the field's type says.
  * Judges values one at a time; `relations.ts` holds them against each other.
  */
+import { unreachable } from "../base/assert.ts";
 import { readAddress } from "./address.ts";
 import { parseDuration } from "./duration.ts";
 import type { FieldType } from "./schema.ts";
@@ -26,8 +27,10 @@ export function readFileValue(type: FieldType, raw: string | number | boolean): 
       return wrong(`must be true or false, is ${shown(raw)}`, "write true or false");
     case "address":
       return readAddressValue(raw);
-    default:
+    case "name":
       return readName(raw);
+    default:
+      return unreachable(type);
   }
 }
 

@@ -172,6 +172,14 @@ test("help and version are data, and loading them loads nothing but commander", 
   expect(loaded.filter((url) => !known.test(url))).toEqual([]);
 });
 
+test("a variable that is empty is none", async () => {
+  const empty = { HOLDFAST_ENDPOINTS: "", HOLDFAST_OUTPUT: "", HOLDFAST_SESSION: "" };
+
+  const ran = await run(["release", "x"], { environment: empty });
+
+  expect(ran).toMatchObject({ code: 64, stderr: expect.stringMatching(/^holdfast: the session is missing/) });
+});
+
 test("a program that was not built says so", () => {
   const temporary = temporaryDirectory();
   mkdirSync(join(temporary.path, "bin"));

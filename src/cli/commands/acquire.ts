@@ -13,7 +13,7 @@ import { holdOn, releaseHold } from "../keeping.ts";
 import { adoptLease, type Lease, type LeaseOver, openLease } from "../lease.ts";
 import type { ConnectionOptions } from "../options.ts";
 import { type Output, properties } from "../output.ts";
-import { type StopReason, watchForStop } from "../signals.ts";
+import { deriveController, type StopReason, watchForStop } from "../signals.ts";
 import { age, blockersText } from "../wording.ts";
 
 export interface AcquireOptions extends ConnectionOptions {
@@ -102,8 +102,8 @@ class Acquisition {
   async claim(): Promise<HeldClaim> {
     const { client, lock, options, output, signal } = this.#parts;
     const lease = this.lease;
-    const done = new AbortController();
-    const renewing = lease.keep(() => undefined, AbortSignal.any([done.signal, signal]));
+    const { controller, release } = deriveController(signal);
+    const renewing = lease.keep(() => undefined, controller.signal);
     try {
       const claiming = claimLock({
         client,
@@ -111,7 +111,7 @@ class Acquisition {
         lock,
         waitMs: options.nonblock === true ? 0 : options.wait,
         lockDelayMs: options.lockDelay,
-        signal: AbortSignal.any([done.signal, signal]),
+        signal: controller.signal,
         asking: (claimId) => this.#asking(claimId),
         waiting: (answer) => {
           output.note("waiting", waitingText(lock, answer), answer.body);
@@ -125,7 +125,8 @@ class Acquisition {
       if (lease.leftMs() === 0) throw sessionLost({ kind: "lapsed" });
       return result;
     } finally {
-      done.abort();
+      release();
+      controller.abort();
     }
   }
 

@@ -30,7 +30,7 @@ export async function release({ operands, options, output }: Invocation<ReleaseO
   const isOver = answer.status === 200 || isLost(answer.body["code"]);
   if (isOver && record?.ownSession === true) await closeSession(client, sessionId);
   if (isOver && claimFile !== undefined) removeClaimFile(claimFile);
-  if (answer.status !== 200) throw failureOf(apiFailure(answer));
+  if (answer.status !== 200) throw failureOf(apiFailure(answer), claimFile);
   const { reason } = answer.body;
   output.data(
     answer,
@@ -48,10 +48,11 @@ function isLost(code: unknown): boolean {
   return code === "claim-lost" || code === "session-expired";
 }
 
-function failureOf({ failure }: CliError): CliError {
-  return isLost(failure.code)
-    ? new CliError({ ...failure, exitCode: exitCodes.lost })
-    : new CliError(failure);
+function failureOf({ failure }: CliError, claimFile: string | undefined): CliError {
+  if (isLost(failure.code)) return new CliError({ ...failure, exitCode: exitCodes.lost });
+  if (failure.code !== "not-found" || claimFile === undefined) return new CliError(failure);
+  const detail = `${failure.detail}\nThe cluster knows nothing of it any more: remove ${claimFile}.`;
+  return new CliError({ ...failure, detail });
 }
 
 /** It was opened for the claim alone, and nothing renews it: where this fails, it ends by itself. */
