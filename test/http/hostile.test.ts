@@ -338,50 +338,10 @@ describe("anything at all", () => {
     const bugs: unknown[] = [];
     const { app } = appFor(member.node, { internalError: (error) => bugs.push(error) });
     const random = createPrng(20_000, "http-fuzz");
-    const pieces = [
-      ...[
-        "/",
-        "v1",
-        "locks",
-        "claims",
-        "sessions",
-        "cluster",
-        "livez",
-        ":",
-        "acquire",
-        "keepalive",
-        "transfer-leadership",
-      ],
-      ...[
-        "%",
-        "%2F",
-        "%3A",
-        "%00",
-        "%E4",
-        "%f0%9f%94%92",
-        "..",
-        ".",
-        "a",
-        "_",
-        "?",
-        "&",
-        "=",
-        "pollMs=0",
-        "limit=1",
-      ],
-      ...[
-        "cursor=YQ",
-        "consistency=stale",
-        "prefix=",
-        "state=held",
-        "\\",
-        "~",
-        "+",
-        ";",
-        "#",
-        "aaaaaaaaaaaaaaaaaaaa",
-      ],
-    ];
+    const pieces = (
+      "/ v1 locks claims sessions cluster livez : acquire keepalive transfer-leadership % %2F %3A %00 %E4 " +
+      "%f0%9f%94%92 .. . a _ ? & = pollMs=0 limit=1 cursor=YQ consistency=stale prefix= state=held \\ ~ + ; # aaaaaaaaaaaaaaaaaaaa"
+    ).split(" ");
     const scalars: readonly unknown[] = [
       null,
       0,
@@ -397,21 +357,10 @@ describe("anything at all", () => {
       true,
       [[]],
     ];
-    const fields = [
-      ...[
-        "sessionId",
-        "claimId",
-        "lock",
-        "resources",
-        "mode",
-        "waitMs",
-        "pollMs",
-        "lockDelayMs",
-        "metadata",
-        "to",
-      ],
-      ...["onDisconnect", "ttlMs", "label", "seen", "constructor", "toString", ""],
-    ];
+    const fields = (
+      "sessionId claimId lock resources mode waitMs pollMs lockDelayMs metadata to onDisconnect ttlMs label seen " +
+      "constructor toString "
+    ).split(" ");
     const statuses = new Map<number, number>();
 
     for (let i = 0; i < 20_000; i++) {

@@ -190,7 +190,7 @@ describe("leadership lost under way", () => {
     void unnamed.then(() => undefined);
     await until(() => listeners.size === 2);
 
-    for (const listener of [...listeners.values()]) listener(undefined, server.node.staleView());
+    for (const listener of listeners.values()) listener(undefined, server.node.staleView());
 
     expect((await named).statusCode).toBe(307);
     expect((await unnamed).statusCode).toBe(202);
