@@ -105,7 +105,11 @@ class RunningServer implements Server {
       step: () => this.#directory?.storage.step ?? 0,
       knowsLeader: () => this.#driver?.status().leader !== undefined,
       random: Math.random,
-      timing: { aliveWithinMs: config.timing.electionTimeoutMs },
+      // A process that another claims to be has B to show that it runs; a handshake outlasts that.
+      timing: {
+        aliveWithinMs: config.timing.electionTimeoutMs,
+        handshakeTimeoutMs: Math.max(3_000, 2 * config.timing.electionTimeoutMs),
+      },
       events: {
         message: (from, message) => this.#guard(() => this.#driver?.message(from, message)),
         leaderLost: (member) => this.#guard(() => this.#driver?.leaderLost(member)),

@@ -61,9 +61,10 @@ const layers: Readonly<Record<string, Layer>> = {
       "api",
       "config",
       "server.ts",
-      "storage/data-directory.ts",
-      "storage/failure.ts",
+      "storage",
       "transport/tcp-transport.ts",
+      "http/server.ts",
+      "locks/settings.ts",
     ],
     packages: ["node:", "commander"],
   },
@@ -89,8 +90,14 @@ function layerOf(file: string): string {
   return first ?? "";
 }
 
+/** What import and export statements, and dynamic imports of a literal, name. */
 function importsOf(text: string): readonly string[] {
-  return [...text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*"([^"]+)"/g)].map((match) => match[1] as string);
+  const patterns = [
+    /^(?:import|export)\s[^;"]*?\bfrom\s+"([^"]+)";/gm,
+    /^import\s+"([^"]+)";/gm,
+    /\bimport\(\s*"([^"]+)"\s*\)/g,
+  ];
+  return patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1] as string));
 }
 
 function isAllowed(layer: Layer, own: string, file: string, target: string): boolean {

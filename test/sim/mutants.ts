@@ -109,7 +109,7 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     killedBy: ["I10-expiry-too-early", "I10-belief"],
-    seed: 11,
+    seed: 31,
     plan: {
       faults: ["disk-stall", "client-cut", "client-pause"],
       loss: 0,
@@ -128,7 +128,8 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     killedBy: ["terminal-answers-are-true"],
-    seed: 129,
+    seed: 1,
+    plan: { faults: ["crash", "disk-stall"], members: 1, downMaxMs: 30, diskMaxMs: 10, faultyMs: 60_000 },
   },
   {
     // Found by the simulator in its first run, as a fault of ours; kept as a patch so that it stays found.
