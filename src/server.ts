@@ -46,7 +46,7 @@ export interface Server {
 /** Proposals that may wait for the next batch before new ones are refused. */
 const queuedProposals = 20_000;
 
-/** Rejects with DataDirectoryError (its exitCode), ListenError (71) or a plain Error. */
+/** Rejects with DataDirectoryError (its exitCode), ListenError or HttpListenError (71), or a plain Error. */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { config, id, log } = options;
   const self = config.members.find((member) => member.id === id);
@@ -128,6 +128,15 @@ class RunningServer implements Server {
       listen: config.listen.http ?? this.#self.http,
       bodyBytes: config.node.bodyBytes,
       connections: config.node.connections,
+      internalError: (error, requestId) => {
+        if (error instanceof InvariantError)
+          this.#fail(70, `an invariant is broken: ${error.stack ?? error.message}`);
+        else
+          log("error", "internal", {
+            requestId,
+            error: error instanceof Error ? error.stack : String(error),
+          });
+      },
     });
     if (directory.kind === "founded") this.#drive(directory);
     else void this.#foundThenDrive(directory);

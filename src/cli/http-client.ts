@@ -85,6 +85,7 @@ class RotatingClient implements HttpClient {
     let redirects = 0;
     let failures = 0;
     let isAnybody = false;
+    let answered: Trouble | undefined;
     for (;;) {
       request.signal?.throwIfAborted();
       const leftMs = Math.max(1, deadlineMs - performance.now());
@@ -102,9 +103,13 @@ class RotatingClient implements HttpClient {
       redirects = 0;
       const trouble = result.kind === "redirect" ? circle(origin) : result.trouble;
       if (trouble.kind !== "refused") isAnybody = true;
+      if (trouble.kind === "answered") answered = trouble;
       const isNobody = !isAnybody && performance.now() - startedMs > nobodyListensMs;
       const pauseMs = this.#pauseMs(failures++, trouble);
-      if (isNobody || performance.now() + pauseMs >= deadlineMs) throw this.#unavailable(trouble);
+      if (isNobody || performance.now() + pauseMs >= deadlineMs) {
+        // The last attempt may have had no time left: what a node said before tells more than that.
+        throw this.#unavailable(trouble.kind === "late" ? (answered ?? trouble) : trouble);
+      }
       await sleep(pauseMs, request.signal);
       origin = this.#after(origin);
     }

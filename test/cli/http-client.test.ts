@@ -120,6 +120,17 @@ describe("the client", () => {
     expect(failure.detail).toMatch(/No node leads/);
   });
 
+  test("what a node said is not forgotten when the last attempt had no time left", async () => {
+    const node = await stub((_asked, count) => (count === 1 ? noLeader : "silence"));
+
+    const failure = await failureOf(
+      createHttpClient({ endpoints: [node.origin], timeoutMs: 200 }).request(post),
+    );
+
+    expect(failure).toMatchObject({ exitCode: 69, code: "no-leader" });
+    expect(node.asked.length).toBeGreaterThan(1);
+  });
+
   test("silence ends with the time, and time that the server may hold a request comes on top", async () => {
     const node = await stub(() => "silence");
     const client = createHttpClient({ endpoints: [node.origin], timeoutMs: 200 });
