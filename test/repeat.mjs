@@ -19,7 +19,8 @@ for (let i = 0; i < Number(times); i++) {
   const run = spawnSync(process.execPath, [vitest, "run", ...files], { cwd: root, env, encoding: "utf8" });
   for (const line of run.stdout.split("\n")) if (/^(simulated|kill test)/.test(line)) console.log(line);
   const closing = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(run.stdout);
-  for (const [j, name] of ["passed", "failed", "skipped"].entries()) totals[name] += Number(closing?.[j + 1] ?? 0);
+  for (const [j, name] of ["passed", "failed", "skipped"].entries())
+    totals[name] += Number(closing?.[j + 1] ?? 0);
   if (run.status !== 0 || closing === null) {
     failedSeeds.push(seed);
     if (closing === null) totals.failed++;
