@@ -30,15 +30,20 @@ export function createSimDisk(scheduler: Scheduler, random: Prng, latencyMaxMs: 
   let stalledUntil = 0;
   let underWay: DurableStep | undefined;
 
+  const bytesOf = (entries: readonly Entry[]): number =>
+    entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+
   function makeDurable(written: DurableStep): void {
-    if (written.truncateFrom !== undefined) durable = durable.slice(0, written.truncateFrom - 1);
+    if (written.truncateFrom !== undefined) {
+      logBytes -= bytesOf(durable.slice(written.truncateFrom - 1));
+      durable = durable.slice(0, written.truncateFrom - 1);
+    }
     for (const entry of written.entries) {
       assert(entry.index === durable.length + 1, "the disk holds a whole log", { index: entry.index });
       durable.push(entry);
     }
     if (written.hardState !== undefined) hardState = written.hardState;
-    logBytes =
-      durable.length === 0 ? 0 : logBytes + written.entries.reduce((sum, e) => sum + entryBytes(e), 0);
+    logBytes += bytesOf(written.entries);
     step++;
   }
 
@@ -51,6 +56,7 @@ export function createSimDisk(scheduler: Scheduler, random: Prng, latencyMaxMs: 
     },
     open(run) {
       const own = ++boot;
+      let isClosed = false;
       const restored = { hardState, entries: durable.slice(), step };
       return {
         restored,
@@ -62,6 +68,10 @@ export function createSimDisk(scheduler: Scheduler, random: Prng, latencyMaxMs: 
         },
         write(written, done) {
           assert(underWay === undefined, "one write at a time");
+          if (isClosed) {
+            scheduler.after(0, () => run(() => done(new Error("the disk is closed"))));
+            return;
+          }
           underWay = written;
           const latency = 0.05 + random.next() * latencyMaxMs;
           scheduler.at(Math.max(scheduler.now + latency, stalledUntil), () => {
@@ -71,7 +81,12 @@ export function createSimDisk(scheduler: Scheduler, random: Prng, latencyMaxMs: 
             run(() => done(undefined));
           });
         },
-        async close() {},
+        close: () =>
+          new Promise<void>((resolve) => {
+            isClosed = true;
+            const look = (): void => (underWay === undefined ? resolve() : scheduler.after(1, look));
+            look();
+          }),
       };
     },
     crash() {
