@@ -189,6 +189,7 @@ class RunningServer implements Server {
         probe: (member) => transport.probe(member),
         peers: () => transport.peers(),
         trace: (event) => this.#traced(event),
+        guard: (input) => this.#guard(input),
         storageFailed: (error) =>
           this.#fail(
             70,
@@ -243,8 +244,9 @@ class RunningServer implements Server {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#ticker);
+    // It leads on, if it did, until the requests under way are answered.
     await this.#http?.close();
+    clearInterval(this.#ticker);
     this.#driver?.stop();
     await this.#transport?.close();
     await this.#directory?.storage.close();

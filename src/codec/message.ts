@@ -23,6 +23,7 @@ const code = {
   heartbeat: 8,
   heartbeatResponse: 9,
   timeoutNow: 10,
+  termOver: 11,
 } as const;
 
 /** The bytes may share memory with others that were encoded before: copy what is to be kept. */
@@ -78,6 +79,8 @@ function toPlain(message: Message): Plain {
       return [code.heartbeat, message.term, message.leaderCommit, message.echo.round, message.echo.sentTick];
     case "heartbeat-response":
       return [code.heartbeatResponse, message.term, message.echo.round, message.echo.sentTick];
+    case "term-over":
+      return [code.termOver, message.term];
     case "timeout-now":
       return [code.timeoutNow, message.term];
     default:
@@ -152,6 +155,9 @@ function fromPlain(list: readonly Plain[]): Message {
     case code.timeoutNow:
       exactly(list, 2);
       return { kind: "timeout-now", term };
+    case code.termOver:
+      exactly(list, 2);
+      return { kind: "term-over", term };
     default:
       throw new DecodeError("message type is unknown");
   }

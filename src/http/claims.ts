@@ -151,6 +151,7 @@ export function releaseClaim(exchange: Exchange): void {
           return exchange.answer(200, claimView(outcome.claim, view));
         case "not-holder":
         case "claim-lost":
+        case "claim-conflict":
         case "session-ended":
         case "session-unknown":
         case "not-founded":

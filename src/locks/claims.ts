@@ -4,7 +4,7 @@
  */
 import { present } from "../base/assert.ts";
 import type { AcquireCommand, CancelCommand, ReleaseCommand } from "./commands.ts";
-import { endClaim, isLost, ordinalOf, rememberEnded } from "./endings.ts";
+import { endClaim, isLost, ordinalOf, rememberEnded, settleSession } from "./endings.ts";
 import {
   dropIfIdle,
   enqueue,
@@ -17,16 +17,31 @@ import {
 import type { Outcome } from "./outcomes.ts";
 import type { Claim, Lock, LockState, Session } from "./records.ts";
 import { liveSession } from "./sessions.ts";
+import { sweepAll } from "./sweep.ts";
 
 export function acquire(state: LockState, command: AcquireCommand, touched: Set<Lock>): Outcome {
   const session = liveSession(state, command.sessionId, touched);
   if ("kind" in session) return session;
   const known = state.claims.get(command.claimId);
   if (known !== undefined) return answerAgain(state, known, command, touched);
-  const ordinal = ordinalOf(session.ref, command.claimId);
-  if (ordinal !== undefined && ordinal <= session.forgottenUpTo)
-    return { kind: "claim-conflict", forgotten: true };
+  const conflict = conflictOfName(state, session, command.claimId);
+  if (conflict !== undefined) return conflict;
   return quotaFor(state, session) ?? claimAnew(state, session, command);
+}
+
+/**
+ * What the form of an unknown id says. `<ref>_<n>` with the session's own ref and n up to a forgotten one was used
+ * before; with the ref of another session it is that one's to use.
+ */
+function conflictOfName(state: LockState, session: Session, claimId: string): Outcome | undefined {
+  const ordinal = ordinalOf(session.ref, claimId);
+  if (ordinal !== undefined && ordinal <= session.forgottenUpTo) {
+    return { kind: "claim-conflict", forgotten: true };
+  }
+  const ref = claimId.slice(0, Math.max(0, claimId.lastIndexOf("_")));
+  const isOthers =
+    ref !== session.ref && state.sessionsByRef.has(ref) && ordinalOf(ref, claimId) !== undefined;
+  return isOthers ? { kind: "claim-conflict", forgotten: false } : undefined;
 }
 
 /** The id is known: the same claim gets the same answer, anything else is a conflict. */
@@ -54,6 +69,12 @@ function isSameRequest(claim: Claim, command: AcquireCommand): boolean {
 
 function quotaFor(state: LockState, session: Session): Outcome | undefined {
   const { claims, claimsPerSession } = present(state.settings, "settings");
+  const isFull =
+    session.claims.size + session.unseenEnds.length >= claimsPerSession ||
+    state.heldCount + state.waitingCount >= claims;
+  if (!isFull) return undefined;
+  // Claims that are due do not count.
+  sweepAll(state);
   if (session.claims.size + session.unseenEnds.length >= claimsPerSession) {
     return { kind: "quota", limit: "claimsPerSession", max: claimsPerSession };
   }
@@ -114,7 +135,10 @@ export function release(state: LockState, command: ReleaseCommand, touched: Set<
     if (claim === undefined) return session;
     return isLost(claim) ? lost(claim) : { kind: "released", claim };
   }
-  if (claim === undefined) return cancelUnheard(state, session, command.claimId);
+  if (claim === undefined) {
+    return conflictOfName(state, session, command.claimId) ?? cancelUnheard(state, session, command.claimId);
+  }
+  if (claim.state === "waiting") settleWaiter(state, claim, touched);
   if (claim.state === "ended") return isLost(claim) ? lost(claim) : { kind: "released", claim };
   const reason = claim.state === "held" ? "released" : "cancelled";
   endClaim(state, claim, { reason, at: state.now, refusal: undefined }, touched);
@@ -152,6 +176,9 @@ export function cancel(state: LockState, command: CancelCommand, touched: Set<Lo
       endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined }, touched);
     }
   } else if (claim.state === "held" && claim.grant?.fence === command.fence) {
+    // A hold whose session is due ends by that, with its lock-delay.
+    if (session.expiresAt <= state.now) settleSession(state, session, touched);
+    if (session.end !== undefined) return { kind: "done" };
     endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined }, touched);
     // Its session did not ask for this end, so it is told until it says that it has seen it.
     session.unseenEnds.push({ claimId: claim.id, reason: "cancelled", revision: state.revision });

@@ -32,9 +32,9 @@ export class DeadlineQueue {
     return this.#heap[0];
   }
 
-  /** Throws away the marks that no longer remind of anything. */
+  /** Throws away the marks that no longer remind of anything. `isNeeded` is asked in the order of the marks. */
   keepOnly(isNeeded: (mark: Mark) => boolean): void {
-    const kept = this.#heap.filter(isNeeded).sort(compareMarks);
+    const kept = this.#heap.sort(compareMarks).filter(isNeeded);
     // A sorted array is a heap.
     this.#heap.length = 0;
     for (const mark of kept) this.#heap.push(mark);

@@ -120,8 +120,12 @@ export function maybeGrant(state: LockState, claim: Claim): boolean {
  * for whatever that touches; locks left without state are dropped.
  */
 export function grantWhatIsFree(state: LockState, touched: Set<Lock>): void {
-  // A Set hands out what is added while it is walked: settling a waiter may touch further locks.
-  for (const lock of touched) settleHead(state, lock, touched);
+  // Settling one lock's head may end a session and so free another lock that was looked at before: until nothing ends.
+  let changes: number;
+  do {
+    changes = state.changes.length;
+    for (const lock of touched) settleHead(state, lock, touched);
+  } while (state.changes.length > changes);
   const heads: Claim[] = [];
   for (const lock of touched) {
     const head = lock.queue.first();
@@ -160,6 +164,11 @@ function timeOut(state: LockState, claim: Claim, at: number, touched: Set<Lock>)
 /** Settles the holders of a lock that are due, then its queue: what anybody who looks at it must do first. */
 export function settleLock(state: LockState, lock: Lock): void {
   const touched = new Set([lock]);
+  // Due waiters are left in a queue only when the work budget cut a sweep short.
+  if ((state.deadlines.first()?.at ?? Infinity) <= state.now) {
+    for (const waiter of Array.from(lock.queue))
+      if (waiter.state === "waiting") settleWaiter(state, waiter, touched);
+  }
   // A copy: settling a holder changes the set that is walked.
   for (const holder of Array.from(lock.holders)) {
     if (holder.session.expiresAt <= state.now) settleSession(state, holder.session, touched);

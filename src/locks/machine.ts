@@ -14,11 +14,11 @@ import { assert, present, unreachable } from "../base/assert.ts";
 import { acquire, cancel, release } from "./claims.ts";
 import type { Command, FoundCommand } from "./commands.ts";
 import { DeadlineQueue, type Mark } from "./deadlines.ts";
-import { settleSession } from "./endings.ts";
-import { grantWhatIsFree, settleWaiter } from "./grants.ts";
+import { grantWhatIsFree } from "./grants.ts";
 import type { Outcome } from "./outcomes.ts";
 import type { ClaimChange, Lock, LockState } from "./records.ts";
 import { closeSession, keepAlive, openSession, pruneTombstones } from "./sessions.ts";
+import { sweep, sweepAll } from "./sweep.ts";
 
 /** An entry as the machine sees it. `command` is absent for the empty entry that opens a term. */
 export interface AppliedEntry {
@@ -76,7 +76,8 @@ export function apply(state: LockState, entry: AppliedEntry): Applied {
 function applyCommand(state: LockState, command: Command | undefined): Outcome {
   if (command === undefined) {
     // The first entry of a term only notes when the term began: grace counts from there. It repeats the stamp before
-    // it, so no time passes here and nothing can come due.
+    // it, so no time passes here. What the work budget left over was due in the old term and ends by its rules.
+    if (state.settings !== undefined) sweepAll(state);
     state.termStart = state.now;
     return { kind: "done" };
   }
@@ -122,42 +123,6 @@ function found(state: LockState, command: FoundCommand): Outcome {
   return { kind: "done" };
 }
 
-/** Handles the deadlines that are due, in order, while the budget lasts. What is left is settled when touched. */
-function sweep(state: LockState): void {
-  for (;;) {
-    const mark = state.deadlines.first();
-    if (mark === undefined || mark.at > state.now || state.budgetLeft <= 0) return;
-    state.deadlines.takeFirst();
-    const touched = new Set<Lock>();
-    handleDue(state, mark, touched);
-    grantWhatIsFree(state, touched);
-  }
-}
-
-function handleDue(state: LockState, mark: Mark, touched: Set<Lock>): void {
-  switch (mark.kind) {
-    case "session": {
-      const session = state.sessions.get(mark.id);
-      if (session === undefined) return;
-      if (session.expiresAt > mark.at) state.deadlines.add({ ...mark, at: session.expiresAt });
-      else settleSession(state, session, touched);
-      return;
-    }
-    case "lock-delay": {
-      const lock = state.locks.get(mark.id);
-      if (lock !== undefined) touched.add(lock);
-      return;
-    }
-    case "wait": {
-      const claim = state.claims.get(mark.id);
-      if (claim?.state === "waiting" && claim.waitDeadline === mark.at) settleWaiter(state, claim, touched);
-      return;
-    }
-    default:
-      return unreachable(mark.kind);
-  }
-}
-
 /** True while the mark reminds of a deadline that its record still has. */
 function isNeeded(state: LockState, mark: Mark): boolean {
   switch (mark.kind) {
@@ -177,7 +142,14 @@ function isNeeded(state: LockState, mark: Mark): boolean {
 /** Bounds the marks by what exists: claims that were granted long before their wait ended leave theirs behind. */
 function dropStaleMarks(state: LockState): void {
   const bound = 1024 + 2 * (state.sessions.size + state.waitingCount + state.locks.size);
-  if (state.deadlines.size > bound) state.deadlines.keepOnly((mark) => isNeeded(state, mark));
+  if (state.deadlines.size <= bound) return;
+  const seen = new Set<string>();
+  state.deadlines.keepOnly((mark) => {
+    if (!isNeeded(state, mark)) return false;
+    // A session that was settled by touch has two; the earlier one is enough.
+    if (mark.kind !== "session") return true;
+    return seen.size < seen.add(mark.id).size;
+  });
 }
 
 /** When the next deadline is due, in cluster time; undefined when nobody depends on time. */

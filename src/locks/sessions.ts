@@ -9,6 +9,7 @@ import { endSession, forget, settleSession } from "./endings.ts";
 import type { KeepAliveOutcome, Outcome, SessionEnded, SessionUnknown } from "./outcomes.ts";
 import type { Lock, LockState, Session } from "./records.ts";
 import { grantedTtlMs } from "./settings.ts";
+import { sweepAll } from "./sweep.ts";
 
 /** Tombstones that one entry removes because of their age. */
 const prunedAtOnce = 8;
@@ -39,6 +40,8 @@ export function openSession(state: LockState, command: OpenSessionCommand, touch
   }
   if (found.kind === "session-ended") return found;
   if (state.sessionsByRef.has(command.sessionRef)) return { kind: "session-conflict" };
+  // Sessions that are due do not count.
+  if (state.sessions.size >= settings.sessions) sweepAll(state);
   if (state.sessions.size >= settings.sessions)
     return { kind: "quota", limit: "sessions", max: settings.sessions };
   const ttlMs = grantedTtlMs(settings, command.ttlMs);

@@ -18,6 +18,8 @@ export class Attachments {
   readonly #unattendedSince = new Map<string, number>();
   /** Claims that lost their last request before any answer named them. */
   readonly #gone = new Set<string>();
+  /** The entry that opened this tenure; undefined before it applied. An older grant may be known from another leader. */
+  #tenureFrom: number | undefined;
 
   watch(claimId: string, listener: ClaimListener): () => void {
     const listeners = this.#listeners.get(claimId) ?? new Set();
@@ -38,11 +40,14 @@ export class Attachments {
 
   #noteUnattended(claim: Claim, monotonicMs: number): void {
     const wants = claim.state === "waiting" && claim.cancelOnDisconnect;
+    // The order of the map is the order of time, so a claim that was polled again goes to the end.
+    this.#unattendedSince.delete(claim.id);
     if (wants && !this.#listeners.has(claim.id)) this.#unattendedSince.set(claim.id, monotonicMs);
   }
 
   /** A new leader does not know who was attached where: everybody gets the full time to come back. */
-  startTenure(waiting: Iterable<Claim>, monotonicMs: number): void {
+  startTenure(waiting: Iterable<Claim>, from: number, monotonicMs: number): void {
+    this.#tenureFrom = from;
     for (const claim of waiting) {
       this.#answered.add(claim.id);
       this.#noteUnattended(claim, monotonicMs);
@@ -62,6 +67,7 @@ export class Attachments {
   /** A hold that nobody has heard of, and nobody will. */
   #giveBack(claim: Claim): CancelRequest | undefined {
     if (this.#answered.has(claim.id) || claim.grant === undefined) return undefined;
+    if (this.#tenureFrom === undefined || claim.grant.revision < this.#tenureFrom) return undefined;
     return { claimId: claim.id, fence: claim.grant.fence };
   }
 
@@ -94,6 +100,7 @@ export class Attachments {
   endTenure(view: View): void {
     const all = [...this.#listeners.values()];
     this.#listeners.clear();
+    this.#tenureFrom = undefined;
     this.#answered.clear();
     this.#unattendedSince.clear();
     this.#gone.clear();

@@ -52,6 +52,8 @@ export interface NodeHost {
   trace(event: TraceEvent): void;
   /** An entry was applied, with this outcome: for checkers that want to know. */
   applied?(entry: Entry, outcome: Outcome): void;
+  /** Runs what follows a finished write; a broken invariant in it must end the process. */
+  guard(input: () => void): void;
   /** The disk failed: the process must end with exit code 70. Nothing is called afterwards. */
   storageFailed(error: Error): void;
 }
@@ -100,6 +102,9 @@ interface QueuedKeepAlive {
   readonly reply: (reply: Reply<KeepAliveOutcome>) => void;
 }
 
+/** Entries applied in one turn at most: a few milliseconds. */
+const entriesAppliedAtOnce = 500;
+
 /** Sessions renewed by one entry at most. */
 const keepAliveItemsMax = 1_000;
 
@@ -112,6 +117,8 @@ class Driver implements NodeDriver {
   readonly #pending = new Pending();
   readonly #attachments = new Attachments();
 
+  /** Committed, and not applied yet. */
+  #toApply: Entry[] = [];
   #isTurnDue = false;
   #isStopped = false;
   #isWriting = false;
@@ -131,6 +138,8 @@ class Driver implements NodeDriver {
   /** Claims whose unheard-of grant is being given back: no answer names them until that applied. */
   readonly #doomed = new Set<string>();
   #answersHeldBack: (() => void)[] = [];
+  /** Abandoned while answers waited for earlier dooms: looked at again when those were given. */
+  #abandonedLater: string[] = [];
   #leaderHeardMs: number | undefined;
 
   constructor(options: NodeOptions) {
@@ -159,10 +168,11 @@ class Driver implements NodeDriver {
   }
 
   message(from: MemberId, message: Message): void {
-    if (this.#isStopped) return;
-    if (message.kind === "append" || message.kind === "heartbeat")
-      this.#leaderHeardMs = this.#host.monotonicMs();
+    // Until membership can change, whoever is not a founder has no say.
+    if (this.#isStopped || !this.#options.voters.includes(from)) return;
     this.#raft.message(from, message);
+    const { leader, currentTerm } = this.#raft.status();
+    if (leader === from && message.term === currentTerm) this.#leaderHeardMs = this.#host.monotonicMs();
     this.#requestTurn();
   }
 
@@ -265,9 +275,16 @@ class Driver implements NodeDriver {
     if (output.write !== undefined) this.#write(output.write);
     if (output.probe !== undefined) this.#host.probe(output.probe);
     for (const readId of output.readsDropped) this.#dropRead(readId);
-    for (const entry of output.committed) this.#applyEntry(entry);
+    for (const entry of output.committed) this.#toApply.push(entry);
     for (const { readId, index } of output.reads) this.#readsReady.push({ readId, index });
+    this.#applySome();
     this.#answerReads();
+  }
+
+  /** After a restart the whole log commits at once: a share each turn, with ticks and messages in between. */
+  #applySome(): void {
+    for (const entry of this.#toApply.splice(0, entriesAppliedAtOnce)) this.#applyEntry(entry);
+    if (this.#toApply.length > 0) this.#requestTurn();
   }
 
   #write(job: WriteJob): void {
@@ -276,16 +293,17 @@ class Driver implements NodeDriver {
     const { hardState, truncateFrom, entries } = job;
     this.#options.storage.write({ hardState, truncateFrom, entries }, (error) => {
       if (this.#isStopped) return;
-      if (error !== undefined) {
-        this.#isStopped = true;
-        this.#host.storageFailed(error);
-        return;
-      }
-      this.#isWriting = false;
-      for (const { to, message } of job.thenSend) this.#host.send(to, message);
-      this.#raft.writeDone(job.jobId);
-      this.#turn();
+      if (error === undefined) return this.#host.guard(() => this.#finishWrite(job));
+      this.#isStopped = true;
+      this.#host.storageFailed(error);
     });
+  }
+
+  #finishWrite(job: WriteJob): void {
+    this.#isWriting = false;
+    for (const { to, message } of job.thenSend) this.#host.send(to, message);
+    this.#raft.writeDone(job.jobId);
+    this.#turn();
   }
 
   // ---- leading ---------------------------------------------------------------------------------------------------
@@ -306,6 +324,7 @@ class Driver implements NodeDriver {
     this.#isTimeProposed = false;
     this.#isFoundProposed = false;
     this.#doomed.clear();
+    this.#abandonedLater = [];
     const queue = this.#queue;
     const keepAlives = this.#keepAlives;
     this.#queue = [];
@@ -454,7 +473,14 @@ class Driver implements NodeDriver {
   #proposeCancel(request: CancelRequest | undefined): void {
     if (request === undefined) return;
     const { claimId, fence } = request;
-    if (fence !== undefined) this.#doomed.add(claimId);
+    if (fence !== undefined) {
+      // New dooms wait for the answers that wait for old ones, or impatient clients could keep everybody waiting.
+      if (this.#isAnswerWaiting()) {
+        this.#abandonedLater.push(claimId);
+        return;
+      }
+      this.#doomed.add(claimId);
+    }
     this.#queue.push({
       proposal: { kind: "cancel", claimId, fence },
       waiter: () => {
@@ -485,7 +511,7 @@ class Driver implements NodeDriver {
   #startTenure(): void {
     const waiting: Claim[] = [];
     for (const claim of this.#state.claims.values()) if (claim.state === "waiting") waiting.push(claim);
-    this.#attachments.startTenure(waiting, this.#host.monotonicMs());
+    this.#attachments.startTenure(waiting, this.#raft.status().termStartIndex, this.#host.monotonicMs());
     this.#requestTurn();
   }
 
@@ -508,6 +534,16 @@ class Driver implements NodeDriver {
     this.#answersHeldBack = [];
     for (const answer of answers) answer();
     this.#answerReads();
+    const abandoned = this.#abandonedLater;
+    this.#abandonedLater = [];
+    for (const claimId of abandoned) this.abandon(claimId);
+  }
+
+  #isAnswerWaiting(): boolean {
+    if (this.#doomed.size === 0) return false;
+    return (
+      this.#answersHeldBack.length > 0 || (this.#readsReady[0]?.index ?? Infinity) <= this.#state.revision
+    );
   }
 
   #answerReads(): void {

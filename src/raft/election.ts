@@ -49,8 +49,11 @@ export function becomeFollower(
 export function handleElectionTimeout(state: RaftState): void {
   resetElectionTimer(state);
   if (!isVoter(state.configuration, state.config.self)) return;
-  if (isOwnWriteOlderThan(state, state.config.electionTicks)) return;
   state.lost = undefined;
+  if (isOwnWriteOlderThan(state, state.config.electionTicks)) {
+    state.leader = undefined;
+    return;
+  }
   becomePreCandidate(state, undefined, "election timeout");
 }
 

@@ -244,13 +244,24 @@ class RaftCore implements Raft {
   }
 
   status(): RaftStatus {
-    const { role, currentTerm, votedFor, leader, commitIndex, durableIndex, termStartIndex, transfer, log } =
-      this.#state;
-    return {
+    const {
       role,
       currentTerm,
       votedFor,
       leader,
+      commitIndex,
+      durableIndex,
+      termStartIndex,
+      transfer,
+      log,
+      lost,
+    } = this.#state;
+    return {
+      role,
+      currentTerm,
+      votedFor,
+      // One whose process is gone is nobody to send anybody to.
+      leader: lost === undefined ? leader : undefined,
       commitIndex,
       lastIndex: lastIndex(log),
       durableIndex,
@@ -331,7 +342,7 @@ function step(state: RaftState, from: MemberId, message: Message): void {
     case "heartbeat":
       if (message.term < state.currentTerm) {
         // A leader that was deposed without knowing: the answer's term tells it.
-        send(state, from, { kind: "heartbeat-response", term: state.currentTerm, echo: message.echo });
+        send(state, from, { kind: "term-over", term: state.currentTerm });
         return;
       }
       followLeader(state, from, message.term);
@@ -344,6 +355,9 @@ function step(state: RaftState, from: MemberId, message: Message): void {
     case "heartbeat-response":
       if (isFromNewerTerm(state, message.term) || message.term < state.currentTerm) return;
       return handleHeartbeatResponse(state, from, message);
+    case "term-over":
+      isFromNewerTerm(state, message.term);
+      return;
     case "timeout-now":
       if (message.term !== state.currentTerm || state.leader !== from) return;
       return handleTimeoutNow(state);

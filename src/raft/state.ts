@@ -161,28 +161,23 @@ export function isTrueNow(state: RaftState, message: Message): boolean {
 }
 
 /**
- * Keeps a message until the write that makes it true. While a disk hangs a leader goes on asking; its newest question
- * alone is answered, so what is held stays bounded.
+ * Keeps a message until the write that makes it true: the newest of each kind for each member. While a disk hangs the
+ * others go on asking; only their newest question is answered, so what is held stays bounded.
  */
 function hold(state: RaftState, envelope: Envelope): void {
   const { to, message } = envelope;
-  const isRepeated = (older: Envelope): boolean =>
-    older.to === to && older.message.kind === message.kind && older.message.term === message.term;
-  if (message.kind === "heartbeat-response") {
-    state.held = state.held.filter((older) => !isRepeated(older));
-  } else if (message.kind === "append-response" && message.result.kind === "matched") {
-    let { matchIndex } = message.result;
-    state.held = state.held.filter((older) => {
-      if (!isRepeated(older) || older.message.kind !== "append-response") return true;
-      // What matched this term's leader once matches it for the whole term.
-      if (older.message.result.kind === "matched")
-        matchIndex = Math.max(matchIndex, older.message.result.matchIndex);
-      return false;
-    });
-    state.held.push({ to, message: { ...message, result: { kind: "matched", matchIndex } } });
-    return;
-  }
-  state.held.push(envelope);
+  const isOlder = (held: Envelope): boolean => held.to === to && held.message.kind === message.kind;
+  const older = state.held.filter(isOlder);
+  state.held = state.held.filter((held) => !isOlder(held));
+  state.held.push({ to, message: older.reduce(mergeMatched, message) });
+}
+
+/** What matched this term's leader once matches it for the whole term. */
+function mergeMatched(message: Message, { message: older }: Envelope): Message {
+  if (message.kind !== "append-response" || message.result.kind !== "matched") return message;
+  if (older.kind !== "append-response" || older.term !== message.term) return message;
+  if (older.result.kind !== "matched" || older.result.matchIndex <= message.result.matchIndex) return message;
+  return { ...message, result: older.result };
 }
 
 /** Moves to a higher term: the vote is free again, and whatever belonged to the old term is dropped. */

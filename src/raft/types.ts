@@ -61,6 +61,7 @@ export type Message =
   | AppendResponse
   | Heartbeat
   | HeartbeatResponse
+  | TermOver
   | TimeoutNow;
 
 /** Would you vote for me in `nextTerm`? Changes nothing at the receiver (Raft §9.6). */
@@ -140,6 +141,12 @@ export interface HeartbeatResponse {
   readonly kind: "heartbeat-response";
   readonly term: Term;
   readonly echo: Echo;
+}
+
+/** To a leader of an older term: it is over. Carries no echo, which another term could take for its own (R2). */
+export interface TermOver {
+  readonly kind: "term-over";
+  readonly term: Term;
 }
 
 /** The leader hands over: campaign at once (Raft §3.10). */

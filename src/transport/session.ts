@@ -171,6 +171,8 @@ class TcpSession implements Session {
       case "hello":
         return this.#handleHello(body);
       case "refused": {
+        // Only the answer to an own dial counts: whoever dialled in has no say about this node.
+        if (this.direction === "in" || this.#isOpen) return this.#link.destroy("unexpected refusal");
         const refusal = this.#decode(() => decodeRefusal(body));
         if (refusal === undefined) return;
         this.#owner.refusedBy(this, refusal);

@@ -100,6 +100,7 @@ const messages: fc.Arbitrary<Message> = fc.oneof(
   fc
     .tuple(number, number, echo)
     .map(([term, leaderCommit, e]): Message => ({ kind: "heartbeat", term, leaderCommit, echo: e })),
+  number.map((term): Message => ({ kind: "term-over", term })),
   fc.tuple(number, echo).map(([term, e]): Message => ({ kind: "heartbeat-response", term, echo: e })),
   number.map((term): Message => ({ kind: "timeout-now", term })),
 );
@@ -144,7 +145,7 @@ describe("messages", () => {
     ["no array", 5],
     ["null", null],
     ["an empty array", []],
-    ["an unknown type", [11, 1]],
+    ["an unknown type", [12, 1]],
     ["a type that is a string", ["1", 1]],
     ["a field too few", [10]],
     ["a field too many", [10, 1, 1]],

@@ -64,6 +64,7 @@ export function startMember(settings: Partial<Settings> = {}): Member {
       probe: () => undefined,
       peers: () => [],
       trace: () => undefined,
+      guard: (input) => input(),
       storageFailed: (error) => {
         throw error;
       },

@@ -125,6 +125,103 @@ describe("acquire", () => {
   });
 });
 
+describe("ends that cause ends", () => {
+  it("sessions that wait for each other's locks and are due together end, and the one behind them too", () => {
+    const b = new Bench();
+    for (const id of ["a", "s", "w"]) b.open(id, { lockDelayMs: 0 });
+    b.acquire("s", "s1", { lock: "1" });
+    b.acquire("a", "x1", { lock: "1", waitMs: 60_000 });
+    b.acquire("a", "x2", { lock: "2" });
+    b.acquire("s", "s2", { lock: "2", waitMs: 60_000 });
+    b.acquire("w", "w1", { lock: "1", waitMs: 60_000 });
+
+    b.pass(10_000);
+
+    expect(b.state).toMatchObject({ heldCount: 0, waitingCount: 0 });
+    expect(b.state.sessions.size).toBe(0);
+  });
+});
+
+describe("whoever is due is settled before anybody is told of it, however far the sweep has come", () => {
+  for (const sweepBudget of [1, 1_000]) {
+    const settings = { sweepBudget };
+
+    it(`a grant given back after its session's deadline ends by the deadline, with its lock-delay (budget ${sweepBudget})`, () => {
+      const b = new Bench(settings);
+      b.open("a", { ttlMs: 6_000 });
+      b.open("z", { ttlMs: 6_000, lockDelayMs: 5_000 });
+      b.acquire("z", "c");
+      b.time += 6_000;
+      b.cancel("c", b.claim("c").grant?.fence);
+
+      expect(b.how("c")).toBe("ended: session-expired");
+      expect(b.state.locks.get("a")?.delayUntil).toBe(11_000);
+    });
+
+    it(`releasing a wait that is due ends it as timed out (budget ${sweepBudget})`, () => {
+      const b = new Bench(settings);
+      b.open("a", { ttlMs: 6_000 });
+      for (const id of ["h", "w"]) b.open(id, { ttlMs: 60_000 });
+      b.acquire("h", "hold");
+      b.acquire("w", "w1", { waitMs: 6_000 });
+      b.time += 6_000;
+      b.release("w", "w1");
+
+      expect(b.how("w1")).toBe("ended: wait-timeout");
+      expect(b.acquire("w", "w1", { waitMs: 6_000 })).toMatchObject({ kind: "claim" });
+    });
+
+    it(`waiters and sessions that are due fill no limit and no queue (budget ${sweepBudget})`, () => {
+      const b = new Bench({ ...settings, waitersPerName: 3, sessions: 6 });
+      for (const id of ["h", "n", "s0", "s1", "s2"]) b.open(id, { ttlMs: 60_000 });
+      b.open("x", { ttlMs: 6_000 });
+      b.acquire("h", "hold");
+      for (const i of [0, 1, 2]) b.acquire(`s${i}`, `w${i}`, { waitMs: 6_000 });
+      b.time += 6_000;
+
+      expect(b.acquire("n", "tried")).toMatchObject({ claim: { end: { refusal: { queueLength: 0 } } } });
+      expect(b.acquire("n", "new", { waitMs: 5_000 })).toMatchObject({
+        kind: "claim",
+        claim: { state: "waiting" },
+      });
+      expect(b.open("another")).toMatchObject({ kind: "session" });
+    });
+
+    it(`what was due in one term is not revived by the grace of the next (budget ${sweepBudget})`, () => {
+      const b = new Bench(settings);
+      for (const id of ["a", "b", "z"]) b.open(id, { ttlMs: 6_000 });
+      b.pass(6_000);
+      b.term();
+      b.pass(0);
+
+      expect(b.state.sessions.size).toBe(0);
+    });
+  }
+});
+
+describe("ids of the safe form", () => {
+  it("releasing a forgotten one says that it is forgotten, and remembers nothing", () => {
+    const b = bench({ rememberedClaimsPerSession: 2 });
+    const { ref } = b.session("s");
+    for (let n = 1; n <= 5; n++) {
+      b.acquire("s", `${ref}_${n}`);
+      b.release("s", `${ref}_${n}`);
+    }
+
+    expect(b.release("s", `${ref}_1`)).toEqual({ kind: "claim-conflict", forgotten: true });
+    expect(b.state.claims.has(`${ref}_1`)).toBe(false);
+  });
+
+  it("belong to the session that they name: nobody else can occupy them", () => {
+    const b = bench();
+    const { ref } = b.session("s");
+
+    expect(b.release("t", `${ref}_1`)).toEqual({ kind: "claim-conflict", forgotten: false });
+    expect(b.acquire("t", `${ref}_1`)).toEqual({ kind: "claim-conflict", forgotten: false });
+    expect(b.acquire("s", `${ref}_1`)).toMatchObject({ kind: "claim", claim: { state: "held" } });
+  });
+});
+
 describe("idempotent ids", () => {
   it("the same claim again is the same claim, with no second place in the queue (zk-ruby#54)", () => {
     const b = bench();

@@ -214,6 +214,63 @@ describe("clients that go away", () => {
     expect(lone.claimState("c")).toBe("held");
   });
 
+  it("a grant of an older term stays: another leader may have answered it", () => {
+    const lone = new Lone(three).winAlone();
+    lone.open("s", 60_000);
+    lone.acquire("s", "c");
+    lone.commit();
+    lone.node.noteAnswered("c");
+    lone.depose();
+    lone.winAlone();
+    // A repetition reaches this leader and its connection is gone by then.
+    lone.acquire("s", "c");
+    lone.commit();
+    lone.node.abandon("c");
+    lone.commit();
+
+    expect(lone.claimState("c")).toBe("held");
+  });
+
+  it("one claim that is polled all the time does not keep the others alive", () => {
+    const lone = new Lone().lead();
+    lone.open("s", 600_000);
+    lone.acquire("s", "holder");
+    for (const id of ["polled", "gone"]) lone.acquire("s", id, 600_000);
+    lone.settle();
+    for (const id of ["polled", "gone"]) lone.node.noteAnswered(id);
+    for (let i = 0; i < 4; i++) {
+      lone.pass(5_000);
+      lone.node.noteAnswered("polled");
+    }
+
+    expect([lone.claimState("polled"), lone.claimState("gone")]).toEqual(["waiting", "ended"]);
+  });
+
+  it("impatient clients keep nobody's read waiting", () => {
+    const lone = new Lone({ queued: 10_000 }).lead();
+    lone.open("s", 600_000);
+    lone.settle();
+    let answered = 0;
+    const hangUp = (i: number): void => {
+      const acquire = { kind: "acquire", sessionId: "s", claimId: `c${i}`, waitMs: 0 } as const;
+      const resources = [{ kind: "lock", name: `l${i}`, mode: "exclusive" }] as const;
+      const rest = { lockDelayMs: 0, metadata: [], cancelOnDisconnect: true };
+      lone.node.propose({ ...acquire, resources, ...rest }, () => lone.node.abandon(`c${i}`));
+    };
+    lone.isDiskSlow = true;
+    for (let i = 0; i < 50; i++) {
+      hangUp(i);
+      if (i === 5) lone.node.read(() => answered++);
+      lone.finishWrite();
+      lone.settle();
+    }
+    expect(answered).toBe(1);
+
+    lone.quicken();
+    lone.pass(200);
+    expect(lone.node.staleView().state.heldCount).toBe(0);
+  });
+
   it("a claim answered as waiting and polled no more is cancelled after its time", () => {
     const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
     lone.contend(60_000);
@@ -245,6 +302,65 @@ describe("clients that go away", () => {
     deposed.depose();
 
     expect(heard).toEqual(["held", undefined]);
+  });
+});
+
+describe("a long log", () => {
+  it("is applied in shares, with ticks and messages in between", () => {
+    const first = new Lone().lead();
+    first.open("s", 60_000);
+    for (let i = 0; i < 5_000; i++) {
+      first.release("s", `c${i}`);
+      if (i % 50 === 0) first.settle();
+    }
+    first.settle();
+    const again = new Lone({ entries: first.applied.map(({ entry }) => entry) });
+    const shares: number[] = [];
+    again.eachTurn = () => shares.push(again.applied.length);
+    again.lead();
+
+    expect(again.node.staleView().revision).toBeGreaterThan(5_000);
+    const steps = shares.map((count, i) => count - (shares[i - 1] ?? 0));
+    // A finished write and a tick may each do a share between two deferred turns.
+    expect(Math.max(...steps)).toBeLessThanOrEqual(1_500);
+  });
+});
+
+describe("what this node says of itself", () => {
+  it("a word of a deposed leader does not make it fresh", () => {
+    const lone = new Lone(three);
+    lone.depose();
+    lone.monotonicMs += 60_000;
+    lone.node.message("n3@1", {
+      kind: "heartbeat",
+      term: 3,
+      leaderCommit: 0,
+      echo: { round: 0, sentTick: 0 },
+    });
+
+    expect(lone.node.status().quietMs).toBeGreaterThanOrEqual(60_000);
+  });
+
+  it("a leader whose process is gone is nobody to send anybody to", () => {
+    const lone = new Lone(three);
+    lone.depose();
+    expect(lone.node.status().leader).toBe("n2");
+    lone.node.leaderLost("n2@1");
+
+    expect(lone.node.status().leader).toBeUndefined();
+  });
+
+  it("whoever is not a founder has no say", () => {
+    const lone = new Lone(three);
+    lone.node.message("evil@1", {
+      kind: "heartbeat",
+      term: 10 ** 6,
+      leaderCommit: 10 ** 9,
+      echo: { round: 0, sentTick: 0 },
+    });
+    lone.settle();
+
+    expect(lone.node.status()).toMatchObject({ term: 0, leader: undefined });
   });
 });
 

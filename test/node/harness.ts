@@ -23,6 +23,8 @@ export class Lone {
   failure: Error | undefined;
   logBytes = 0;
   isDiskSlow = false;
+  /** Called after each deferred turn. */
+  eachTurn: () => unknown = () => undefined;
   #write: ((error: Error | undefined) => void) | undefined;
   #turns: (() => void)[] = [];
 
@@ -32,6 +34,8 @@ export class Lone {
       readonly voters?: readonly string[];
       readonly logBytes?: number;
       readonly queued?: number;
+      /** What its disk held at the start; all of one term. */
+      readonly entries?: readonly Entry[];
     } = {},
   ) {
     const bytes = (): number => this.logBytes;
@@ -41,7 +45,11 @@ export class Lone {
       voters: options.voters ?? ["n1@1"],
       prng: createPrng(1),
       storage: {
-        restored: { hardState: { currentTerm: 0, votedFor: undefined }, entries: [], step: 1 },
+        restored: {
+          hardState: { currentTerm: options.entries?.at(-1)?.term ?? 0, votedFor: undefined },
+          entries: options.entries ?? [],
+          step: 1,
+        },
         step: 1,
         get logBytes() {
           return bytes();
@@ -65,6 +73,7 @@ export class Lone {
         trace: () => undefined,
         applied: (entry) =>
           this.applied.push({ entry, kind: entry.kind === "noop" ? "noop" : decodeCommand(entry.data).kind }),
+        guard: (input) => input(),
         storageFailed: (error) => {
           this.failure = error;
         },
@@ -77,7 +86,10 @@ export class Lone {
     for (let i = 0; i < 1_000; i++) {
       const turns = this.#turns;
       this.#turns = [];
-      for (const turn of turns) turn();
+      for (const turn of turns) {
+        turn();
+        this.eachTurn();
+      }
       const isWriting = this.#write !== undefined && !this.isDiskSlow;
       if (isWriting) this.finishWrite();
       if (turns.length === 0 && !isWriting) return;
@@ -137,10 +149,20 @@ export class Lone {
     }
   }
 
+  /** n2 acknowledges whatever it is sent, until nothing is left to commit. */
+  commit(): void {
+    for (let i = 0; i < 10; i++) {
+      this.settle();
+      for (const { to, message } of this.sent.splice(0)) if (to === "n2@1") this.#answerForN2(message);
+    }
+    this.settle();
+  }
+
   /** Another member leads a higher term. */
   depose(): void {
     const echo = { round: 0, sentTick: 0 };
-    this.node.message("n2@1", { kind: "heartbeat", term: 99, leaderCommit: 0, echo });
+    const term = this.node.status().term + 98;
+    this.node.message("n2@1", { kind: "heartbeat", term, leaderCommit: 0, echo });
     this.settle();
   }
 

@@ -79,7 +79,7 @@ it("the hint must name the same leader in the same term, in pre-vote and in vote
     const hint = { leader, term: term - 1 };
     const shared = { lastLogIndex: 100, lastLogTerm: term, hint };
 
-    expect(group.raft(voter).status()).toMatchObject({ role: "follower", leader });
+    expect(group.raft(voter).status()).toMatchObject({ role: "follower", currentTerm: term });
     group
       .raft(voter)
       .message(

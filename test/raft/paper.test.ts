@@ -1,6 +1,6 @@
 /** One test for each claim of the papers. Sections: Ongaro's dissertation unless another is named. */
 import { describe, expect, it } from "vitest";
-import { Group, logOf } from "./group.ts";
+import { Group, logOf, type Packet } from "./group.ts";
 
 const kindsTo = (group: Group, to: string): readonly string[] =>
   group.wire.filter((packet) => packet.to === to).map((packet) => packet.message.kind);
@@ -37,7 +37,7 @@ describe("terms (§3.3)", () => {
       {
         from: "n1",
         to: "n2",
-        message: { kind: "heartbeat-response", term: 5, echo: { round: 0, sentTick: 0 } },
+        message: { kind: "term-over", term: 5 },
       },
     ]);
     expect(group.raft("n1").status().leader).toBeUndefined();
@@ -118,7 +118,6 @@ describe("elections (§3.4)", () => {
       message.kind === "vote-response" && message.granted,
     ]);
     expect(answers).toEqual([
-      ["n2", true],
       ["n3", false],
       ["n2", true],
     ]);
@@ -591,6 +590,83 @@ describe("linearizable reads (§6.4)", () => {
     expect(group.at(leader).readsDropped).toEqual([1]);
   });
 
+  /** A leader of term 1 whose heartbeat to one follower is on a slow link, and who leads term 2 with the other's vote. */
+  function leaderAgain(): {
+    group: Group;
+    leader: string;
+    slow: string;
+    other: string;
+    late: readonly Packet[];
+  } {
+    const group = new Group({ size: 3 });
+    const leader = group.elect();
+    const [slow, other] = ["n1", "n2", "n3"].filter((id) => id !== leader) as [string, string];
+    for (let readId = 1; readId <= 5; readId++) {
+      group.raft(leader).readIndex(readId);
+      group.settle();
+    }
+    group.tick(leader, 2);
+    group.drain(leader);
+    const late = group.take(({ to }) => to === slow);
+    group.take(() => true);
+    group.isolate(leader);
+    for (let i = 0; i < 40; i++) {
+      group.tick(leader);
+      group.drain(leader);
+    }
+    group.take(() => true);
+    group.heal();
+    group.cuts.add(`${leader}>${slow}`);
+    group.tick(other, 20);
+    group.drain(other);
+    group.take(() => true);
+    for (let i = 0; i < 100 && group.raft(slow).status().currentTerm < 2; i++) {
+      group.tick(group.raft(leader).status().role === "leader" ? slow : leader);
+      group.settle();
+    }
+    expect(group.raft(leader).status()).toMatchObject({ role: "leader", currentTerm: 2 });
+    expect(group.raft(slow).status().currentTerm).toBe(2);
+    return { group, leader, slow, other, late };
+  }
+
+  it("the answer to a message of an older term is no answer to this one: it neither counts nor harms (R2)", () => {
+    const { group, leader, slow, late } = leaderAgain();
+
+    for (const { from, message } of late) group.raft(slow).message(from, message);
+    group.settle();
+
+    expect(group.raft(leader).status().role).toBe("leader");
+  });
+
+  it("such an answer confirms no read of a leader that was deposed since (R2)", () => {
+    const { group, leader, slow, other, late } = leaderAgain();
+    for (const { from, message } of late) group.raft(slow).message(from, message);
+    group.drain(slow);
+    const answers = group.take(({ from, to }) => from === slow && to === leader);
+    group.raft(leader).readIndex(10);
+    group.settle();
+    group.heal();
+    group.isolate(leader);
+    for (
+      let i = 0;
+      i < 100 && group.raft(slow).status().role !== "leader" && group.raft(other).status().role !== "leader";
+      i++
+    ) {
+      group.tick(slow);
+      group.tick(other);
+      group.settle();
+    }
+    const released = group.at(leader).reads.length;
+    group.raft(leader).readIndex(99);
+    group.drain(leader);
+
+    for (const { from, message } of answers) group.raft(leader).message(from, message);
+    group.drain(leader);
+
+    expect(answers.length).toBeGreaterThan(0);
+    expect(group.at(leader).reads.length).toBe(released);
+  });
+
   it("a follower takes no reads", () => {
     const group = new Group({ size: 3 });
     const leader = group.elect();
@@ -685,6 +761,24 @@ describe("storage that fails or hangs", () => {
     group.settle();
     group.run(5);
     expect(group.terms(slow)).toEqual(group.terms(leader));
+  });
+
+  it("a member whose disk hangs holds one answer for each asker, however often it is asked", () => {
+    const group = new Group({ size: 3 });
+    group.slowDisks.add("n1");
+    const ask = { lastLogIndex: 9, lastLogTerm: 5, hint: undefined } as const;
+    group.raft("n1").message("n2", { kind: "vote", term: 5, transfer: true, ...ask });
+    group.drain("n1");
+    for (let i = 0; i < 1_000; i++)
+      group.raft("n1").message("n2", { kind: "pre-vote", term: 5, nextTerm: 6, ...ask });
+
+    group.finishWrite("n1");
+    group.drain("n1");
+
+    expect(group.wire.filter(({ from }) => from === "n1").map(({ message }) => message.kind)).toEqual([
+      "vote-response",
+      "pre-vote-response",
+    ]);
   });
 
   it("a write that was overtaken by a truncation is not taken for its successor (L7, the ABA race)", () => {

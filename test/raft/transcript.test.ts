@@ -38,6 +38,8 @@ function describeMessage(message: Message): string {
       return `heartbeat term=${message.term} commit=${message.leaderCommit} round=${message.echo.round}`;
     case "heartbeat-response":
       return `heartbeat-response term=${message.term} round=${message.echo.round}`;
+    case "term-over":
+      return `term-over term=${message.term}`;
     case "timeout-now":
       return `timeout-now term=${message.term}`;
   }

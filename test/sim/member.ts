@@ -108,6 +108,7 @@ export class SimMember {
         peers: () => [],
         trace: (event) => recorder.traced(this, event),
         applied: (entry, outcome) => recorder.applied(this, entry, outcome),
+        guard: (input) => input(),
         storageFailed: (error) => {
           throw error;
         },
