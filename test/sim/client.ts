@@ -6,7 +6,7 @@
 import type { Prng } from "../../src/base/prng.ts";
 import type { KeepAliveOutcome, Outcome } from "../../src/locks/outcomes.ts";
 import { marginMs } from "../../src/locks/settings.ts";
-import type { Reply } from "../../src/node/contract.ts";
+import type { Proposal, Reply } from "../../src/node/contract.ts";
 import type { NodeDriver } from "../../src/node/driver.ts";
 import type { SimMember } from "./member.ts";
 import type { SimNetwork } from "./network.ts";
@@ -42,6 +42,11 @@ interface TrustedSession {
   deadline: number;
 }
 
+interface Hold {
+  readonly lock: string;
+  readonly session: TrustedSession;
+}
+
 const attemptTimeoutMs = 1_500;
 
 export class SimClient implements Believer {
@@ -51,7 +56,7 @@ export class SimClient implements Believer {
   #sessions = 0;
   #claims = 0;
   #session: TrustedSession | undefined;
-  #held: { readonly lock: string; readonly session: TrustedSession } | undefined;
+  #held: Hold[] = [];
   #isStopping = false;
   #isPaused = false;
   #backlog: (() => void)[] = [];
@@ -69,7 +74,7 @@ export class SimClient implements Believer {
 
   /** True when nothing is under way any more. */
   get isIdle(): boolean {
-    return this.#pending.size === 0 && this.#held === undefined;
+    return this.#pending.size === 0 && this.#held.length === 0;
   }
 
   get pendingOperations(): readonly string[] {
@@ -80,9 +85,8 @@ export class SimClient implements Believer {
     return now * this.#o.clockRate;
   }
 
-  believedLock(now: number): string | undefined {
-    const held = this.#held;
-    return held !== undefined && this.#clock(now) < held.session.deadline ? held.lock : undefined;
+  holds(lock: string, now: number): boolean {
+    return this.#held.some((hold) => hold.lock === lock && this.#clock(now) < hold.session.deadline);
   }
 
   trusts(sessionId: string, now: number): boolean {
@@ -98,7 +102,7 @@ export class SimClient implements Believer {
     this.#o.recorder.note(`${this.name} crashes`);
     this.#life++;
     this.#session = undefined;
-    this.#held = undefined;
+    this.#held = [];
     this.#pending.clear();
     this.#isPaused = false;
     this.#backlog = [];
@@ -257,7 +261,7 @@ export class SimClient implements Believer {
     if (this.#session !== session) return;
     this.#o.recorder.note(`${this.name} lost ${session.id}`);
     this.#session = undefined;
-    this.#held = undefined;
+    this.#held = [];
     this.#later(100, () => this.#openSession());
   }
 
@@ -268,14 +272,37 @@ export class SimClient implements Believer {
     if (!this.#isTrusted(session)) return this.#lose(session);
     if (this.#isStopping) return this.#close(session);
     this.#later(this.#o.random.next() * this.#o.thinkMs, () => {
-      if (this.#isTrusted(session) && !this.#isStopping) this.#acquire(session);
-      else this.#work(session);
+      if (!this.#isTrusted(session) || this.#isStopping) return this.#work(session);
+      const then = (): void => this.#work(session);
+      if (this.#o.random.chance(0.15)) this.#read(then);
+      else this.#acquire(session, then);
     });
   }
 
-  #acquire(session: TrustedSession): void {
+  /** A linearizable look: it must show everything that anybody was answered before it began (R10). */
+  #read(then: () => void): void {
+    const floor = this.#o.recorder.acknowledgedUpTo;
+    this.#attempt(
+      (driver, answer) =>
+        driver.read((reply) => {
+          if (reply.kind === "confirmed") answer({ kind: "over", revision: reply.view.revision });
+          else answer({ kind: "again", leader: reply.leader });
+        }),
+      (answer) => {
+        if (answer?.kind === "over") {
+          this.operations++;
+          this.#o.recorder.readShows(answer.revision, floor);
+        }
+        then();
+      },
+      () => undefined,
+    );
+  }
+
+  /** Takes a lock, other than `held`, lets it go again, and goes on. */
+  #acquire(session: TrustedSession, then: () => void, held?: string): void {
     const { random, cancelOnDisconnect } = this.#o;
-    const lock = random.pick(this.#o.locks);
+    const lock = random.pick(this.#o.locks.filter((name) => name !== held));
     const claimId = `${session.ref}_${++this.#claims}`;
     const waitMs = random.pick([0, 400, 3_000, 8_000]);
     const label = `acquire ${claimId}`;
@@ -283,14 +310,14 @@ export class SimClient implements Believer {
     const giveUpAt = this.#o.scheduler.now + waitMs + 6_000;
     const end = (): void => {
       this.#pending.delete(label);
-      this.#work(session);
+      then();
     };
     const attempt = (): void => {
       if (!this.#isTrusted(session)) return end();
       if (this.#o.scheduler.now > giveUpAt) {
         this.unknown++;
         this.#pending.delete(label);
-        return this.#release(session, claimId);
+        return this.#release(session, claimId, then);
       }
       let detach = (): void => undefined;
       this.#attempt(
@@ -309,7 +336,7 @@ export class SimClient implements Believer {
           }
           if (answer.kind !== "held" || !this.#isTrusted(session)) return end();
           this.#pending.delete(label);
-          this.#hold(session, claimId, lock);
+          this.#hold(session, { claimId, lock, waitMs }, then);
         },
         (driver) => {
           detach();
@@ -320,26 +347,54 @@ export class SimClient implements Believer {
     attempt();
   }
 
-  #hold(session: TrustedSession, claimId: string, lock: string): void {
-    this.#held = { lock, session };
-    this.#o.recorder.note(`${this.name} believes ${lock} ${claimId}`);
-    this.#o.recorder.believes(this, lock);
-    this.#later(this.#o.random.next() * 300, () => {
+  #hold(
+    session: TrustedSession,
+    claim: { claimId: string; lock: string; waitMs: number },
+    then: () => void,
+  ): void {
+    const { random, recorder, locks } = this.#o;
+    const { claimId, lock } = claim;
+    const hold: Hold = { lock, session };
+    this.#held.push(hold);
+    recorder.note(`${this.name} believes ${lock} ${claimId}`);
+    recorder.believes(this, lock);
+    const holdMs = random.next() * random.pick([300, 300, 3_000]);
+    if (random.chance(0.2)) this.#later(holdMs * random.next(), () => this.#repeatAndHangUp(session, claim));
+    const letGo = (): void => {
       if (this.#session !== session) return;
-      this.#held = undefined;
-      this.#o.recorder.note(`${this.name} releases ${lock} ${claimId}`);
-      this.#release(session, claimId);
+      this.#held = this.#held.filter((other) => other !== hold);
+      recorder.note(`${this.name} releases ${lock} ${claimId}`);
+      this.#release(session, claimId, then);
+    };
+    // Sometimes a second lock while it holds the first: clients cross each other.
+    const isCrossing = locks.length > 1 && this.#held.length === 1 && random.chance(0.3);
+    this.#later(holdMs, () => {
+      if (isCrossing && this.#isTrusted(session)) this.#acquire(session, letGo, lock);
+      else letGo();
     });
   }
 
+  /** A repetition of the acquire whose connection closes before it is answered: it must not cost the hold. */
+  #repeatAndHangUp(session: TrustedSession, claim: { claimId: string; lock: string; waitMs: number }): void {
+    const { random, members, network, cancelOnDisconnect } = this.#o;
+    const member = random.pick(members);
+    network.carry(this.name, member.name, () =>
+      member.receive((driver) =>
+        driver.propose(acquireProposal({ session, ...claim, cancelOnDisconnect }), (reply) => {
+          if (reply.kind === "applied" && reply.outcome.kind === "claim") driver.abandon(claim.claimId);
+        }),
+      ),
+    );
+  }
+
   /** Until it is answered or the session's end makes it unnecessary. */
-  #release(session: TrustedSession, claimId: string): void {
+  #release(session: TrustedSession, claimId: string, then: () => void): void {
     const label = `release ${claimId}`;
     this.#pending.add(label);
     const attempt = (): void => {
       if (!this.#isTrusted(session)) {
         this.#pending.delete(label);
-        return this.#work(session);
+        return then();
       }
       this.#attempt(
         (driver, answer) =>
@@ -354,7 +409,7 @@ export class SimClient implements Believer {
             this.#gone(answer, session.id);
             return this.#lose(session);
           }
-          this.#work(session);
+          then();
         },
         () => undefined,
       );
@@ -396,6 +451,19 @@ interface ClaimRequest {
   readonly cancelOnDisconnect: boolean;
 }
 
+function acquireProposal(request: ClaimRequest): Proposal {
+  return {
+    kind: "acquire",
+    sessionId: request.session.id,
+    claimId: request.claimId,
+    resources: [{ kind: "lock", name: request.lock, mode: "exclusive" }],
+    waitMs: request.waitMs,
+    lockDelayMs: undefined,
+    metadata: [],
+    cancelOnDisconnect: request.cancelOnDisconnect,
+  };
+}
+
 /** What the HTTP layer does with an acquire: propose, and hold the request while the claim waits. */
 function askForClaim(
   driver: NodeDriver,
@@ -404,31 +472,19 @@ function askForClaim(
   attached: (detach: () => void) => void,
 ): void {
   const { claimId } = request;
-  driver.propose(
-    {
-      kind: "acquire",
-      sessionId: request.session.id,
-      claimId,
-      resources: [{ kind: "lock", name: request.lock, mode: "exclusive" }],
-      waitMs: request.waitMs,
-      lockDelayMs: undefined,
-      metadata: [],
-      cancelOnDisconnect: request.cancelOnDisconnect,
-    },
-    (reply) => {
-      const first = claimAnswer(reply);
-      if (first.kind !== "waiting") {
-        driver.noteAnswered(claimId);
-        return answer(first);
-      }
-      const detach = driver.watchClaim(claimId, (claim, view) => {
-        driver.noteAnswered(claimId);
-        if (claim === undefined) return answer({ kind: "again", leader: undefined });
-        answer({ kind: claim.state === "held" ? "held" : "refused", revision: view.revision });
-      });
-      attached(detach);
-    },
-  );
+  driver.propose(acquireProposal(request), (reply) => {
+    const first = claimAnswer(reply);
+    if (first.kind !== "waiting") {
+      driver.noteAnswered(claimId);
+      return answer(first);
+    }
+    const detach = driver.watchClaim(claimId, (claim, view) => {
+      driver.noteAnswered(claimId);
+      if (claim === undefined) return answer({ kind: "again", leader: undefined });
+      answer({ kind: claim.state === "held" ? "held" : "refused", revision: view.revision });
+    });
+    attached(detach);
+  });
 }
 
 function failed(reply: Exclude<Reply<unknown>, { kind: "applied" }>): Answer {

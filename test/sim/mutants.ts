@@ -109,7 +109,7 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     killedBy: ["I10-expiry-too-early", "I10-belief"],
-    seed: 31,
+    seed: 11,
     plan: {
       faults: ["disk-stall", "client-cut", "client-pause"],
       loss: 0,
@@ -138,5 +138,27 @@ export const mutants: readonly Mutant[] = [
     changes: [["if (fence !== undefined) this.#doomed.delete(claimId);", "this.#doomed.delete(claimId);"]],
     killedBy: ["I10-belief"],
     seed: 4,
+  },
+  {
+    // A fault of ours, found by a hostile review: the simulated clients of then never hung up on a hold they had.
+    name: "a grant of an older term is given back",
+    file: "src/node/attachments.ts",
+    changes: [
+      [
+        "if (this.#tenureFrom === undefined || claim.grant.revision < this.#tenureFrom)",
+        "if (this.#tenureFrom === -1)",
+      ],
+    ],
+    killedBy: ["I10-belief"],
+    seed: 1,
+    plan: {
+      faults: ["transfer"],
+      locks: 1,
+      clients: 7,
+      members: 3,
+      loss: 0,
+      faultyMs: 60_000,
+      cancelOnDisconnect: true,
+    },
   },
 ];

@@ -25,8 +25,8 @@ export class Violation extends Error {
 /** Somebody who may believe that it holds a lock. */
 export interface Believer {
   readonly name: string;
-  /** The lock it believes to hold at this true time, if any. */
-  believedLock(now: number): string | undefined;
+  /** True while it believes, at this true time, to hold this lock. */
+  holds(lock: string, now: number): boolean;
   /** True while it trusts that this session lives. */
   trusts(sessionId: string, now: number): boolean;
 }
@@ -45,6 +45,10 @@ export interface Recorder {
   crashed(member: SimMember): void;
   /** A member answered a client with the outcome of the entry at this revision. */
   acknowledged(revision: number): void;
+  /** Highest revision that any client was answered with so far. */
+  readonly acknowledgedUpTo: number;
+  /** A read that began when `floor` had been acknowledged shows this revision. */
+  readShows(revision: number, floor: number): void;
   /** A client was told that its session is gone for good. */
   toldGone(sessionId: string, isUnknown: boolean): void;
   /** A client begins to believe that it holds `lock`. */
@@ -73,6 +77,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   const lines: string[] = [];
   const hasher = createHasher();
   let lastFence = 0;
+  let acknowledgedUpTo = 0;
 
   const count = (what: string): void => {
     counts[what] = (counts[what] ?? 0) + 1;
@@ -228,8 +233,19 @@ export function createRecorder(options: RecorderOptions): Recorder {
       count("crash");
     },
 
+    get acknowledgedUpTo() {
+      return acknowledgedUpTo;
+    },
+
+    readShows(revision, floor) {
+      count("read");
+      if (revision < floor)
+        throw new Violation("R10-stale-read", `shows ${revision}, ${floor} was acknowledged`);
+    },
+
     acknowledged(revision) {
       count("acknowledged");
+      acknowledgedUpTo = Math.max(acknowledgedUpTo, revision);
       const { chain } = canon[revision - 1] ?? { chain: -1 };
       const members = options.members();
       const holding = members.filter((member) => member.disk.durable[revision - 1]?.chain === chain).length;
@@ -252,7 +268,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
 
     believes(believer, lock) {
       for (const other of options.believers()) {
-        if (other !== believer && other.believedLock(options.now()) === lock) {
+        if (other !== believer && other.holds(lock, options.now())) {
           throw new Violation("I10-belief", `${believer.name} and ${other.name} believe in ${lock}`);
         }
       }
