@@ -46,7 +46,8 @@ export function simulateSeeds(from: number, count: number): void {
         total((r) => r.counts[what] ?? 0),
         what,
       ).toBeGreaterThan(0);
-    expect(operations).toBeGreaterThan(100 * count);
+    // About a hundred a seed, with holds of up to three seconds; far fewer would mean that the clients hardly ran.
+    expect(operations).toBeGreaterThan(60 * count);
     expect(unknown).toBeLessThan(operations / 5);
   });
 }

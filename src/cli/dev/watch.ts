@@ -33,11 +33,16 @@ export async function askNode(node: DevNode): Promise<NodeView> {
 }
 
 async function ask(url: string): Promise<{ readonly status: number; readonly body: unknown } | undefined> {
+  // Not AbortSignal.timeout: Node 20 may collect such a signal as garbage, and then a silent node is asked for ever.
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), askMsMax);
   try {
-    const answer = await fetch(url, { redirect: "manual", signal: AbortSignal.timeout(askMsMax) });
+    const answer = await fetch(url, { redirect: "manual", signal: controller.signal });
     return { status: answer.status, body: await answer.json() };
   } catch {
     return undefined;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
