@@ -189,6 +189,13 @@ export class Cluster {
   }
 }
 
+/** As AbortSignal.timeout, which Node 20 may collect as garbage before it fires; the timer holds on to this one. */
+export function timeLimit(ms: number): AbortSignal {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), ms).unref();
+  return controller.signal;
+}
+
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms);
@@ -197,7 +204,7 @@ export function pause(ms: number): Promise<void> {
 
 async function statusOf(url: string): Promise<number | undefined> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    const response = await fetch(url, { signal: timeLimit(1_000) });
     await response.arrayBuffer();
     return response.status;
   } catch {
@@ -207,7 +214,7 @@ async function statusOf(url: string): Promise<number | undefined> {
 
 async function bodyOf(url: string): Promise<Record<string, unknown> | undefined> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    const response = await fetch(url, { signal: timeLimit(1_000) });
     return (await response.json()) as Record<string, unknown>;
   } catch {
     return undefined;

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { Cluster, type ClusterNode, pause } from "./cluster.ts";
+import { Cluster, type ClusterNode, pause, timeLimit } from "./cluster.ts";
 
 let cluster: Cluster;
 
@@ -40,7 +40,7 @@ async function ask(
           method,
           headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-          signal: AbortSignal.timeout(30_000),
+          signal: timeLimit(30_000),
         });
         const parsed = (await response.json()) as Record<string, unknown>;
         if (response.status !== 503) return { status: response.status, body: parsed };

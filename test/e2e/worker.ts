@@ -2,7 +2,7 @@
  * A client of the kill test: plain HTTP, retries with the same ids, and the rule of belief (SEMANTICS rule 9). It writes
  * down everything that it was told, with times of the one clock that all clients of this host share.
  */
-import { pause } from "./cluster.ts";
+import { pause, timeLimit } from "./cluster.ts";
 
 export interface Belief {
   readonly client: string;
@@ -78,7 +78,7 @@ export class Worker {
       const response = await fetch(url + path, {
         method,
         redirect: "manual",
-        signal: AbortSignal.timeout(attemptMs),
+        signal: timeLimit(attemptMs),
         headers: {
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(session === undefined ? {} : { "holdfast-session": session }),
