@@ -7,11 +7,11 @@ import { encodeLockName, pollMsMax } from "../api/names.ts";
 import { apiFailure } from "./api-failure.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import type { ApiAnswer, HttpClient } from "./http-client.ts";
-import type { Lease } from "./lease.ts";
+import type { SessionLease } from "./lease.ts";
 
 export interface ClaimRequest {
   readonly client: HttpClient;
-  readonly lease: Lease;
+  readonly lease: SessionLease;
   readonly lock: string;
   /** Milliseconds; 0 only tries, undefined waits without limit. */
   readonly waitMs: number | undefined;
@@ -67,7 +67,7 @@ export async function claimLock(request: ClaimRequest): Promise<HeldClaim> {
 }
 
 /** Ids of the session's own form are remembered for ever; a borrowed session's count is not ours to know. */
-function claimIdFor({ isOwn, sessionRef }: Lease, count: number): string {
+function claimIdFor({ isOwn, sessionRef }: SessionLease, count: number): string {
   return isOwn ? `${sessionRef}_${count}` : `c_${randomBytes(16).toString("hex")}`;
 }
 

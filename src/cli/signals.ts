@@ -40,21 +40,6 @@ export function watchForStop(): StopWatch {
   };
 }
 
-/**
- * A controller that is aborted with `parent` too. Held together by plain references: composite signals of the platform
- * may be collected while they are still waited for. `release` ends the tie and may be called twice.
- */
-export function deriveController(parent: AbortSignal | undefined): {
-  readonly controller: AbortController;
-  release(): void;
-} {
-  const controller = new AbortController();
-  const abort = () => controller.abort(parent?.reason);
-  if (parent?.aborted === true) abort();
-  else parent?.addEventListener("abort", abort, { once: true });
-  return { controller, release: () => parent?.removeEventListener("abort", abort) };
-}
-
 /** A parent that is a program of Node gives a socket for a pipe. */
 function isPipe(descriptor: number): boolean {
   try {

@@ -3,6 +3,7 @@
  * renews, and says so; with --keep it stays, renews, and says at once when the lock can no longer be relied on.
  */
 import { hostname, userInfo } from "node:os";
+import { deriveController } from "../../client/abort.ts";
 import { type ClaimRecord, createClaimFile, removeClaimFile, replaceClaimFile } from "../claim-file.ts";
 import { claimLock, type HeldClaim } from "../claiming.ts";
 import { connect, lockNameOf, sessionIdOf } from "../connect.ts";
@@ -10,10 +11,10 @@ import type { Invocation } from "../declare.ts";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import type { ApiAnswer, HttpClient } from "../http-client.ts";
 import { holdOn, releaseHold } from "../keeping.ts";
-import { adoptLease, type Lease, type LeaseOver, openLease } from "../lease.ts";
+import { adoptLease, type LeaseOver, openLease, type SessionLease } from "../lease.ts";
 import type { ConnectionOptions } from "../options.ts";
 import { type Output, properties } from "../output.ts";
-import { deriveController, type StopReason, watchForStop } from "../signals.ts";
+import { type StopReason, watchForStop } from "../signals.ts";
 import { age, blockersText } from "../wording.ts";
 
 export interface AcquireOptions extends ConnectionOptions {
@@ -76,7 +77,7 @@ interface Parts {
 
 class Acquisition {
   readonly #parts: Parts;
-  #lease: Lease | undefined;
+  #lease: SessionLease | undefined;
   #claimId: string | undefined;
   #hasFile = false;
 
@@ -84,7 +85,7 @@ class Acquisition {
     this.#parts = parts;
   }
 
-  get lease(): Lease {
+  get lease(): SessionLease {
     if (this.#lease === undefined) throw new Error("the session is open by now");
     return this.#lease;
   }
