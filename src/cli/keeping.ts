@@ -58,7 +58,8 @@ export function releaseHold(
   return client.request({ method: "DELETE", path, sessionId, timeoutMs: releaseMsMax });
 }
 
-function lossText(over: LeaseOver): string {
+/** The end of a sentence: why a claim can no longer be relied on. */
+export function lossText(over: LeaseOver): string {
   switch (over.kind) {
     case "lapsed":
       return "its session could not be renewed in time";

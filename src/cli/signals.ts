@@ -6,7 +6,7 @@ import { fstatSync } from "node:fs";
 
 /** Why a command shall stop. */
 export interface StopReason {
-  readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP" | undefined;
+  readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | undefined;
   /** What a shell shows for it: 128 + n, 0 for the end of stdin. */
   readonly exitCode: number;
 }

@@ -33,6 +33,7 @@ test("the commands of this version are there, and no others", () => {
     "holdfast server",
     "holdfast config",
     "holdfast config check",
+    "holdfast run",
     "holdfast acquire",
     "holdfast release",
     "holdfast try",
@@ -72,7 +73,7 @@ describe("every command", () => {
     );
 
     for (const [words, command] of talking) {
-      const help = helpOf(command);
+      const help = helpOf(command).replace(/\s+/g, " ");
       expect(help, words).toMatch(
         /--endpoint <url>[\s\S]*http:\/\/127\.0\.0\.1:7400[\s\S]*HOLDFAST_ENDPOINTS/,
       );
@@ -116,7 +117,17 @@ describe("wrong words end with 64", () => {
   test.each([
     [["aquire", "x"], /unknown command 'aquire'\n\(Did you mean acquire\?\)/],
     [["session", "craete"], /unknown command 'craete'\n\(Did you mean create\?\)/],
-    [["run", "x"], /unknown command 'run'/],
+    [["rum", "x"], /unknown command 'rum'\n\(Did you mean run\?\)/],
+    [["run"], /missing required argument 'name'/],
+    [["run", "x"], /the command is missing: holdfast run x -- COMMAND/],
+    [["run", "x", "ls"], /put -- before the command: holdfast run x -- ls/],
+    [["run", "x", "ls", "-l"], /unknown option '-l'/],
+    [["run", "x", "--nonblok", "--", "ls"], /unknown option '--nonblok'\n\(Did you mean --nonblock\?\)/],
+    [["run", "x", "--share", "--", "ls"], /unknown option '--share'\n\(Did you mean --shared\?\)/],
+    [["run", "x", "--on-lost", "STOP", "--", "ls"], /'STOP' is invalid.*Write one of TERM/],
+    [["run", "x", "--if-held", "wait", "--", "ls"], /Allowed choices are fail, skip/],
+    [["run", "x", "-E", "256", "--", "ls"], /Write a whole number from 0 to 255/],
+    [["run", "x", "-n", "-w", "1s", "--", "ls"], /-n does not wait/],
     [["ls", "--limt", "3"], /unknown option '--limt'\n\(Did you mean --limit\?\)/],
     [["acquire"], /missing required argument 'name'/],
     [["acquire", "a", "b"], /too many arguments/],

@@ -35,12 +35,25 @@ export interface Running {
 
 const started = new Set<ChildProcess>();
 
+export function start(words: readonly string[], options: RunOptions = {}): Running {
+  return startFile(process.execPath, [program, ...words], options);
+}
+
+/** As `start`, for a shell to call. */
+export function commandLine(words: readonly string[]): string {
+  return [process.execPath, program, ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+}
+
 /** Nothing of the surroundings' own HOLDFAST_… gets in. stdin is a pipe that stays open. */
-export function start(words: readonly string[], { environment = {}, cwd }: RunOptions = {}): Running {
+export function startFile(
+  file: string,
+  words: readonly string[],
+  { environment = {}, cwd }: RunOptions = {},
+): Running {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(HOLDFAST_|NO_COLOR|FORCE_COLOR)/.test(name),
   );
-  const child = spawn(process.execPath, [program, ...words], {
+  const child = spawn(file, words, {
     cwd,
     env: { ...Object.fromEntries(inherited), ...environment },
     stdio: ["pipe", "pipe", "pipe"],
