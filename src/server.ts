@@ -127,6 +127,7 @@ class RunningServer implements Server {
       members: config.members.map((member) => ({ id: member.id, url: urlOf(member.http) })),
       listen: config.listen.http ?? this.#self.http,
       bodyBytes: config.node.bodyBytes,
+      batchBytes: config.node.batchBytes,
       connections: config.node.connections,
       internalError: (error, requestId) => {
         if (error instanceof InvariantError)

@@ -35,7 +35,7 @@ export const errorCatalogue = {
     status: 403,
     title: "The claim belongs to another session",
     retryable: false,
-    meaning: "Only the session that made a claim may release or cancel it.",
+    meaning: "Only the session that made a claim may release, cancel or shrink it.",
   },
   "not-found": {
     status: 404,
@@ -80,6 +80,39 @@ export const errorCatalogue = {
     retryable: false,
     meaning: "The claim was held and then lost (`reason`): work done under it may have run unprotected.",
   },
+  "already-held": {
+    status: 409,
+    title: "The owner holds it already",
+    retryable: false,
+    meaning:
+      "The same `owner` of the session has this lock in a mode that covers the one asked for; `claim` is that hold. Go on under it.",
+  },
+  "already-waiting": {
+    status: 409,
+    title: "The owner waits already",
+    retryable: false,
+    meaning:
+      "An owner waits for one thing at a time; `claim` is what it waits for. Use another owner, or release it.",
+  },
+  "kind-mismatch": {
+    status: 409,
+    title: "The name stands for a thing of the other kind",
+    retryable: false,
+    meaning: "`is` says what it is, a lock or a semaphore, as long as it has state; choose another name.",
+  },
+  "capacity-conflict": {
+    status: 409,
+    title: "The semaphore has another capacity",
+    retryable: false,
+    meaning: "`capacity` is what it has. Name none or that one, or change it with a PUT.",
+  },
+  "in-use": {
+    status: 409,
+    title: "The semaphore is held or waited for",
+    retryable: false,
+    meaning:
+      "It can be deleted when its last claim has ended; a PUT with capacity 0 lets nobody in meanwhile.",
+  },
   "config-conflict": {
     status: 409,
     title: "The cluster's members do not allow this now",
@@ -91,13 +124,14 @@ export const errorCatalogue = {
     title: "The session has ended",
     retryable: false,
     meaning:
-      "It expired or was closed (`ended` says when and why); nothing of it is held. Open a new session.",
+      "It expired, was closed or was killed (`ended` says when and why); nothing of it is held. Open a new session.",
   },
   "too-large": {
     status: 413,
     title: "The body is too large",
     retryable: false,
-    meaning: "A body may have 64 KiB (the node's `bodyBytes`).",
+    meaning:
+      "A body may have 64 KiB (the node's `bodyBytes`), a batch 1 MiB (`batchBytes`) and 256 operations.",
   },
   "uri-too-long": {
     status: 414,
@@ -117,6 +151,12 @@ export const errorCatalogue = {
     retryable: false,
     meaning:
       "It is JSON, but not what this endpoint takes; `errors` lists each `path` and what is wrong there.",
+  },
+  "exceeds-capacity": {
+    status: 422,
+    title: "More permits than there are",
+    retryable: false,
+    meaning: "The semaphore has `capacity` permits in all, so this could never be granted; ask for fewer.",
   },
   locked: {
     status: 423,
@@ -188,15 +228,9 @@ export const errorCodes = Object.keys(errorCatalogue) as readonly ErrorCode[];
 export const laterErrorCodes = [
   "unauthenticated",
   "forbidden",
-  "already-held",
-  "already-waiting",
-  "kind-mismatch",
-  "capacity-conflict",
   "deadlock",
   "fence-mismatch",
-  "in-use",
   "compacted",
-  "exceeds-capacity",
   "no-quorum",
 ] as const;
 

@@ -9,23 +9,35 @@
 import { splitVerb } from "./names.ts";
 import {
   acquireLockBody,
+  acquireSemaphoreBody,
   anyQuery,
+  batchBody,
+  checkBody,
   claimBody,
   keepAliveBody,
+  killSessionBody,
   lockListQuery,
   noQuery,
   openSessionBody,
   pollQuery,
   readQuery,
   type Schema,
+  semaphoreListQuery,
   sessionBody,
+  sessionClaimsQuery,
   sessionListQuery,
+  setSemaphoreBody,
+  settingsBody,
+  shrinkBody,
   transferLeadershipBody,
 } from "./schemas.ts";
 
-export type Method = "GET" | "POST" | "DELETE";
+export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
-/** One endpoint. `path` ends in `{name}` (all that follows, slashes and colons too) or `{id}` (neither). */
+/**
+ * One endpoint. `path` ends in `{name}` (all that follows, slashes and colons too) or has an `{id}` (neither), which
+ * more may follow.
+ */
 export interface Route {
   readonly method: Method;
   readonly path: string;
@@ -74,6 +86,20 @@ export const routes = {
     body: sessionBody,
     summary: "end a session cleanly: everything is released without delay",
   },
+  "kill-session": {
+    method: "POST",
+    path: "/v1/sessions/{id}",
+    verb: "kill",
+    query: noQuery,
+    body: killSessionBody,
+    summary: "an operator's end of a session, by its ref: unclean, with hand-back",
+  },
+  "get-session-claims": {
+    method: "GET",
+    path: "/v1/sessions/{id}/claims",
+    query: sessionClaimsQuery,
+    summary: "one long-poll for all claims of a session: those that changed since a revision",
+  },
   "acquire-lock": {
     method: "POST",
     path: "/v1/locks/{name}",
@@ -94,12 +120,45 @@ export const routes = {
     query: readQuery,
     summary: "one lock: state, holders, queue",
   },
+  "acquire-semaphore": {
+    method: "POST",
+    path: "/v1/semaphores/{name}",
+    verb: "acquire",
+    query: noQuery,
+    body: acquireSemaphoreBody,
+    summary: "claim permits of a semaphore",
+  },
+  "list-semaphores": {
+    method: "GET",
+    path: "/v1/semaphores",
+    query: semaphoreListQuery,
+    summary: "semaphores, by name",
+  },
+  "get-semaphore": {
+    method: "GET",
+    path: "/v1/semaphores/{name}",
+    query: readQuery,
+    summary: "one semaphore: capacity, what is available, holders, queue",
+  },
+  "set-semaphore": {
+    method: "PUT",
+    path: "/v1/semaphores/{name}",
+    query: noQuery,
+    body: setSemaphoreBody,
+    summary: "make a semaphore that stays, or give it another capacity",
+  },
+  "delete-semaphore": {
+    method: "DELETE",
+    path: "/v1/semaphores/{name}",
+    query: noQuery,
+    summary: "delete a semaphore that nobody uses",
+  },
   claim: {
     method: "POST",
     path: "/v1/claims",
     query: noQuery,
     body: claimBody,
-    summary: "claim a lock that the body names",
+    summary: "claim a lock or permits that the body names",
   },
   "get-claim": {
     method: "GET",
@@ -114,6 +173,29 @@ export const routes = {
     body: sessionBody,
     summary: "release or cancel a claim",
   },
+  "shrink-claim": {
+    method: "POST",
+    path: "/v1/claims/{id}",
+    verb: "shrink",
+    query: noQuery,
+    body: shrinkBody,
+    summary: "give back some of a claim's permits",
+  },
+  "check-sequencers": {
+    method: "POST",
+    path: "/v1/sequencers",
+    verb: "check",
+    query: noQuery,
+    body: checkBody,
+    summary: "whether sequencers are still good; anything but `current` means no",
+  },
+  batch: {
+    method: "POST",
+    path: "/v1/batch",
+    query: noQuery,
+    body: batchBody,
+    summary: "independent operations in one request, each with its own status; not atomic",
+  },
   "get-cluster": {
     method: "GET",
     path: "/v1/cluster",
@@ -127,6 +209,19 @@ export const routes = {
     query: noQuery,
     body: transferLeadershipBody,
     summary: "let another member lead",
+  },
+  "get-settings": {
+    method: "GET",
+    path: "/v1/cluster/settings",
+    query: readQuery,
+    summary: "every number that the state machine uses",
+  },
+  "put-settings": {
+    method: "PUT",
+    path: "/v1/cluster/settings",
+    query: noQuery,
+    body: settingsBody,
+    summary: "change some of them, all or none",
   },
   livez: { method: "GET", path: "/livez", query: anyQuery, summary: "200 while the process runs" },
   readyz: {
@@ -155,6 +250,8 @@ export type RouteMatch =
 /** All routes of one path. */
 interface Place {
   readonly prefix: string;
+  /** What follows an `{id}`. */
+  readonly suffix: string;
   readonly param: "name" | "id" | undefined;
   readonly plain: ReadonlyMap<string, RouteId>;
   readonly verbs: ReadonlyMap<string, RouteId>;
@@ -175,6 +272,7 @@ function buildPlaces(): readonly Place[] {
     const brace = path.indexOf("{");
     return {
       prefix: brace < 0 ? path : path.slice(0, brace),
+      suffix: brace < 0 ? "" : path.slice(path.indexOf("}") + 1),
       param: brace < 0 ? undefined : path.endsWith("{name}") ? "name" : "id",
       plain,
       verbs,
@@ -208,8 +306,8 @@ function findPlace(rawPath: string): { readonly place: Place; readonly param: st
   for (const place of places) {
     if (place.param === undefined) {
       if (rawPath === place.prefix) return { place, param: "" };
-    } else if (rawPath.startsWith(place.prefix)) {
-      const param = rawPath.slice(place.prefix.length);
+    } else if (rawPath.startsWith(place.prefix) && rawPath.endsWith(place.suffix)) {
+      const param = rawPath.slice(place.prefix.length, rawPath.length - place.suffix.length);
       if (place.param === "name" || (param !== "" && !/[/:]/.test(param))) return { place, param };
     }
   }

@@ -7,7 +7,7 @@ import { claimIdPattern, pollMsMax, sessionIdPattern } from "./names.ts";
 
 /** The part of JSON Schema that is used here. */
 export interface Schema {
-  readonly type: "object" | "array" | "string" | "integer";
+  readonly type?: "object" | "array" | "string" | "integer";
   readonly description?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly additionalProperties?: false | Schema;
@@ -17,7 +17,9 @@ export interface Schema {
   readonly maxItems?: number;
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly minLength?: number;
   readonly maxLength?: number;
+  readonly minProperties?: number;
   readonly pattern?: string;
   readonly enum?: readonly string[];
 }
@@ -38,29 +40,80 @@ export interface SessionBody {
   readonly sessionId?: string;
 }
 
-/** Of `POST /v1/locks/{name}:acquire`; the lock is in the path. */
-export interface AcquireLockBody {
+/** What every acquire may say, whatever it is of. */
+export interface AcquireBody {
   readonly sessionId?: string;
   readonly claimId?: string;
-  readonly mode?: "exclusive";
   readonly waitMs?: number;
   readonly pollMs?: number;
   readonly lockDelayMs?: number;
+  readonly maxHoldMs?: number;
+  readonly owner?: string;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly onDisconnect?: "cancel" | "keep";
 }
 
-/** Of `POST /v1/claims`: exactly one of `lock` and `resources`. */
-export interface ClaimBody extends AcquireLockBody {
-  readonly lock?: string;
-  readonly resources?: readonly { readonly lock: string; readonly mode?: "exclusive" }[];
+export interface LockAsked {
+  readonly mode?: "exclusive" | "shared";
 }
+
+export interface PermitsAsked {
+  readonly permits?: number;
+  readonly capacity?: number;
+}
+
+/** Of `POST /v1/locks/{name}:acquire`; the lock is in the path. */
+export interface AcquireLockBody extends AcquireBody, LockAsked {}
+
+/** Of `POST /v1/semaphores/{name}:acquire`. */
+export interface AcquireSemaphoreBody extends AcquireBody, PermitsAsked {}
+
+/** One thing asked for: a lock or a semaphore, never both. */
+export interface ResourceAsked extends LockAsked, PermitsAsked {
+  readonly lock?: string;
+  readonly semaphore?: string;
+}
+
+/** Of `POST /v1/claims`: exactly one of `lock`, `semaphore` and `resources`. */
+export interface ClaimBody extends AcquireBody, ResourceAsked {
+  readonly resources?: readonly ResourceAsked[];
+}
+
+export interface ShrinkBody {
+  readonly sessionId?: string;
+  readonly permits: number;
+}
+
+export interface KillSessionBody {
+  readonly reason: string;
+}
+
+export interface SetSemaphoreBody {
+  readonly capacity: number;
+}
+
+export interface CheckBody {
+  readonly sequencers: readonly string[];
+}
+
+/** Each operation is checked by itself, so that a wrong one fails alone. */
+export interface BatchBody {
+  readonly operations: readonly unknown[];
+}
+
+/** New values by name; the others stay. */
+export type SettingsBody = Readonly<Record<string, number>>;
 
 export interface TransferLeadershipBody {
   readonly to?: string;
 }
 
 const labelMax = 256;
+/** Permits of a semaphore, and so of a claim. */
+const permitsMax = 1_000_000_000;
+const yearMs = 31_536_000_000;
+/** Operations of one batch; more are 413. */
+export const batchMax = 256;
 
 function object(properties: Readonly<Record<string, Schema>>, required: readonly string[] = []): Schema {
   return { type: "object", additionalProperties: false, properties, required };
@@ -75,7 +128,21 @@ function duration(
 }
 
 const sessionId: Schema = { type: "string", pattern: sessionIdPattern };
-const mode: Schema = { type: "string", enum: ["exclusive"], description: "default exclusive" };
+const presentedSessionId: Schema = { ...sessionId, description: "or the header Holdfast-Session" };
+const mode: Schema = { type: "string", enum: ["exclusive", "shared"], description: "default exclusive" };
+const permits: Schema = {
+  type: "integer",
+  minimum: 1,
+  maximum: permitsMax,
+  description: "all of them or none; default 1",
+};
+const capacity: Schema = {
+  type: "integer",
+  minimum: 1,
+  maximum: permitsMax,
+  description: "makes the semaphore if there is none; else it must be what it has",
+};
+const name: Schema = { type: "string", maxLength: 512 };
 const metadata: Schema = {
   type: "object",
   additionalProperties: { type: "string" },
@@ -94,19 +161,78 @@ export const keepAliveBody = object({
   seen: duration("revision of the newest answer whose ends were acted on"),
 });
 
-export const sessionBody = object({
-  sessionId: { ...sessionId, description: "or the header Holdfast-Session" },
-});
+export const sessionBody = object({ sessionId: presentedSessionId });
+
+export const shrinkBody = object(
+  {
+    sessionId: presentedSessionId,
+    permits: { ...permits, description: "what the claim keeps; the same again changes nothing" },
+  },
+  ["permits"],
+);
+
+export const killSessionBody = object(
+  { reason: { type: "string", minLength: 1, maxLength: labelMax, description: "for whoever finds it gone" } },
+  ["reason"],
+);
+
+export const setSemaphoreBody = object(
+  {
+    capacity: { ...capacity, minimum: 0, description: "0 grants nothing; what is held stays held" },
+  },
+  ["capacity"],
+);
+
+export const checkBody = object(
+  {
+    sequencers: {
+      type: "array",
+      minItems: 1,
+      maxItems: 64,
+      items: { type: "string", maxLength: 4_096 },
+      description: "as holders were given them",
+    },
+  },
+  ["sequencers"],
+);
+
+export const batchBody = object(
+  {
+    operations: {
+      type: "array",
+      minItems: 1,
+      items: { type: "object" },
+      description: `up to ${batchMax}: \`{"op": "acquire" | "release" | "keepalive" | "get", …}\``,
+    },
+  },
+  ["operations"],
+);
+
+export const settingsBody: Schema = {
+  type: "object",
+  minProperties: 1,
+  additionalProperties: { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+  description: "new values by name; the others stay",
+};
 
 const acquireFields: Readonly<Record<string, Schema>> = {
-  sessionId: { ...sessionId, description: "or the header Holdfast-Session" },
+  sessionId: presentedSessionId,
   claimId: { type: "string", pattern: claimIdPattern, description: "made by the server when absent" },
-  mode,
   waitMs: duration("how long the claim may wait; 0, the default, is a try-lock"),
   pollMs: duration("how long this request may be held", { maximum: pollMsMax }),
   lockDelayMs: duration(
-    "how long nobody is granted the lock after an unclean end; default the session's, then a setting",
+    "how long nobody is granted it after an unclean end; default the session's, then a setting",
   ),
+  maxHoldMs: duration("the server ends the hold after this time, whatever is renewed", {
+    minimum: 1,
+    maximum: yearMs,
+  }),
+  owner: {
+    type: "string",
+    minLength: 1,
+    maxLength: 128,
+    description: "which thread of control asks; without one every claim is its own",
+  },
   metadata,
   onDisconnect: {
     type: "string",
@@ -115,19 +241,47 @@ const acquireFields: Readonly<Record<string, Schema>> = {
   },
 };
 
-export const acquireLockBody = object(acquireFields);
+export const acquireLockBody = object({ ...acquireFields, mode });
+
+export const acquireSemaphoreBody = object({ ...acquireFields, permits, capacity });
+
+const resourceFields: Readonly<Record<string, Schema>> = {
+  lock: { ...name, description: "a lock's name" },
+  mode,
+  semaphore: { ...name, description: "or a semaphore's" },
+  permits,
+  capacity,
+};
 
 export const claimBody = object({
   ...acquireFields,
-  lock: { type: "string", description: "the lock's name" },
+  ...resourceFields,
   resources: {
     type: "array",
-    description: '`[{"lock", "mode"?}]` instead of `lock` and `mode`',
+    description:
+      '`[{"lock", "mode"?}]` or `[{"semaphore", "permits"?, "capacity"?}]` instead of these fields',
     minItems: 1,
     maxItems: 1,
-    items: object({ lock: { type: "string" }, mode }, ["lock"]),
+    items: object(resourceFields),
   },
 });
+
+/** The operations of a batch, by `op`. */
+export const batchOperations: Readonly<Record<string, Schema>> = {
+  acquire: object({ op: { type: "string" }, ...claimBody.properties }, ["op"]),
+  release: object(
+    { op: { type: "string" }, claimId: { type: "string", pattern: claimIdPattern }, sessionId },
+    ["op", "claimId", "sessionId"],
+  ),
+  keepalive: object({ op: { type: "string" }, sessionId, seen: duration("as in a keepalive") }, [
+    "op",
+    "sessionId",
+  ]),
+  get: object({ op: { type: "string" }, claimId: { type: "string", pattern: claimIdPattern } }, [
+    "op",
+    "claimId",
+  ]),
+};
 
 export const transferLeadershipBody = object({
   to: { type: "string", maxLength: 256, description: "a member's id; the best one when absent" },
@@ -160,6 +314,20 @@ export const lockListQuery = object({
   ...page,
   prefix: { type: "string", maxLength: 512, description: "of the names" },
   state: { type: "string", enum: ["free", "held", "delayed"], description: "absent: any" },
+});
+
+export const semaphoreListQuery = object({
+  ...page,
+  prefix: { type: "string", maxLength: 512, description: "of the names" },
+});
+
+export const sessionClaimsQuery = object({
+  since: {
+    type: "string",
+    pattern: "^[0-9]{1,15}$",
+    description: "the revision of the answer before; default 0, which asks for all that is known",
+  },
+  pollMs: { type: "string", pattern: "^[0-9]{1,5}$", description: `0 … ${pollMsMax}, default ${pollMsMax}` },
 });
 
 export const noQuery = object({});

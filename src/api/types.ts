@@ -56,7 +56,9 @@ export interface SessionView {
 export interface EndedSessionView {
   readonly sessionRef: string;
   readonly state: "ended";
-  readonly reason: "expired" | "closed";
+  readonly reason: "expired" | "closed" | "killed";
+  /** What the operator who killed it said. */
+  readonly note?: string;
   readonly endedAt: string;
   readonly revision: number;
 }
@@ -79,15 +81,28 @@ export interface KeepAliveView {
   readonly revokes: readonly never[];
 }
 
-export interface ResourceView {
+export type LockMode = "exclusive" | "shared";
+
+export type ResourceView = LockClaimed | PermitsClaimed;
+
+export interface LockClaimed {
   readonly lock: string;
-  readonly mode: "exclusive";
+  readonly mode: LockMode;
+  /** While it is held. */
+  readonly sequencer?: string;
+}
+
+export interface PermitsClaimed {
+  readonly semaphore: string;
+  readonly permits: number;
+  readonly sequencer?: string;
 }
 
 export interface BlockerView {
   readonly claimId: string;
   readonly sessionRef: string;
   readonly label: string;
+  readonly owner?: string;
   /** Absent for one that waits too. */
   readonly heldMs?: number;
   readonly metadata: WireMetadata;
@@ -101,8 +116,11 @@ export interface HeldClaimView {
   readonly state: "held";
   readonly resources: readonly ResourceView[];
   readonly fence: number;
+  readonly owner?: string;
   readonly waitedMs: number;
   readonly heldMs: number;
+  /** Until the server ends the hold; absent without a max-hold. */
+  readonly maxHoldLeftMs?: number;
   readonly heldSince: string;
   /** Of the claim's last change. */
   readonly revision: number;
@@ -113,6 +131,7 @@ export interface WaitingClaimView {
   readonly sessionRef: string;
   readonly state: "waiting";
   readonly resources: readonly ResourceView[];
+  readonly owner?: string;
   /** 1 is the next to be granted. */
   readonly position: number;
   readonly waitedMs: number;
@@ -120,7 +139,7 @@ export interface WaitingClaimView {
   readonly reason?: string;
   readonly blockedBy: readonly BlockerView[];
   readonly queueLength: number;
-  /** While a lock-delay runs. */
+  /** While a lock-delay or a hand-back runs. */
   readonly availableInMs?: number;
   readonly revision: number;
 }
@@ -139,7 +158,7 @@ export interface EndedClaimView {
 export interface LockView {
   readonly lock: string;
   readonly state: "free" | "held" | "delayed";
-  readonly mode?: "exclusive";
+  readonly mode?: LockMode;
   readonly holders: readonly HolderView[];
   /** The first hundred; left out in lists. */
   readonly queue?: readonly QueuedView[];
@@ -148,21 +167,67 @@ export interface LockView {
   readonly revision: number;
 }
 
+export interface SemaphoreView {
+  readonly semaphore: string;
+  readonly capacity: number;
+  /** Negative after a decrease below what is held. */
+  readonly available: number;
+  /** Permits of ended holds that are not given out yet. */
+  readonly cooling: number;
+  /** True: it stays until it is deleted. */
+  readonly isSet: boolean;
+  readonly holders: readonly PermitHolderView[];
+  /** The first hundred; left out in lists. */
+  readonly queue?: readonly QueuedPermitsView[];
+  readonly queueLength: number;
+  readonly revision: number;
+}
+
 export interface HolderView {
   readonly claimId: string;
   readonly sessionRef: string;
+  readonly owner?: string;
   readonly label: string;
   readonly fence: number;
   readonly heldMs: number;
   readonly metadata: WireMetadata;
 }
 
-export interface QueuedView {
+export interface PermitHolderView extends HolderView {
+  readonly permits: number;
+}
+
+interface Queued {
   readonly claimId: string;
   readonly sessionRef: string;
-  readonly mode: "exclusive";
+  readonly owner?: string;
   readonly waitedMs: number;
   readonly label: string;
+}
+
+export interface QueuedView extends Queued {
+  readonly mode: LockMode;
+}
+
+export interface QueuedPermitsView extends Queued {
+  readonly permits: number;
+}
+
+export interface SettingsView {
+  readonly settings: Readonly<Record<string, number>>;
+  readonly revision: number;
+}
+
+/** Anything but `current` means no. */
+export type SequencerStatus = "current" | "superseded" | "released" | "expired" | "unknown" | "malformed";
+
+export interface CheckView {
+  readonly status: SequencerStatus;
+  /** As the sequencer says; absent when it is malformed. */
+  readonly name?: string;
+  readonly fence?: number;
+  /** The newest grant of the name that is held. */
+  readonly currentFence?: number;
 }
 
 export interface ListView<T> {
@@ -187,6 +252,7 @@ export interface ClusterView {
     readonly claimsHeld: number;
     readonly claimsWaiting: number;
     readonly locks: number;
+    readonly semaphores: number;
     readonly logBytes: number;
   };
 }

@@ -7,11 +7,11 @@
 import { Packr, Unpackr } from "msgpackr";
 import { unreachable } from "../base/assert.ts";
 import { compareText } from "../base/order.ts";
-import type { Command, KeepAliveItem, Metadata, ResourceRequest } from "../locks/commands.ts";
-import { type Settings, settingNames } from "../locks/settings.ts";
+import type { Command, KeepAliveItem, LockMode, Metadata, ResourceRequest } from "../locks/commands.ts";
+import { type SettingName, type Settings, settingNames } from "../locks/settings.ts";
 import { DecodeError, safeInteger } from "./entry.ts";
 
-const commandFormat = 1;
+const commandFormat = 2;
 const packr = new Packr({ useRecords: false });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
 
@@ -24,7 +24,16 @@ const kindCodes = {
   acquire: 6,
   release: 7,
   cancel: 8,
+  "kill-session": 9,
+  shrink: 10,
+  "set-semaphore": 11,
+  "delete-semaphore": 12,
+  "set-settings": 13,
 } as const satisfies Record<Command["kind"], number>;
+
+/** How a claim stands to a lock, or that it is for permits. */
+const modeCodes = { exclusive: 0, shared: 1 } as const satisfies Record<LockMode, number>;
+const permitsCode = 2;
 
 export function encodeCommand(command: Command): Uint8Array {
   // The packer's buffer is shared with later packs; the log keeps its own copy.
@@ -56,9 +65,11 @@ function fieldsOf(command: Command): readonly unknown[] {
       return [
         command.sessionId,
         command.claimId,
-        command.resources.map(({ name }) => name),
+        command.resources.flatMap(resourceFields),
         command.waitMs,
         command.lockDelayMs ?? null,
+        command.maxHoldMs ?? null,
+        command.owner ?? null,
         command.metadata.flat(),
         command.cancelOnDisconnect,
       ];
@@ -66,9 +77,26 @@ function fieldsOf(command: Command): readonly unknown[] {
       return [command.sessionId, command.claimId];
     case "cancel":
       return [command.claimId, command.fence ?? null];
+    case "kill-session":
+      return [command.sessionRef, command.note];
+    case "shrink":
+      return [command.sessionId, command.claimId, command.permits];
+    case "set-semaphore":
+      return [command.name, command.capacity];
+    case "delete-semaphore":
+      return [command.name];
+    case "set-settings":
+      return [command.changes.flatMap(([name, value]) => [settingNames.indexOf(name), value])];
     default:
       return unreachable(command);
   }
+}
+
+/** `[mode, name]` of a lock, `[2, name, permits, capacity or null]` of a semaphore. */
+function resourceFields(request: ResourceRequest): readonly unknown[] {
+  return request.kind === "lock"
+    ? [modeCodes[request.mode], request.name]
+    : [permitsCode, request.name, request.permits, request.capacity ?? null];
 }
 
 /** Throws DecodeError, and nothing else, for whatever bytes it is given. */
@@ -130,6 +158,8 @@ function readCommand(code: number, wallMs: number, fields: Fields): Command {
         resources: readResources(fields.list("resources")),
         waitMs: fields.integer("waitMs"),
         lockDelayMs: fields.optionalInteger("lockDelayMs"),
+        maxHoldMs: fields.optionalInteger("maxHoldMs", 1),
+        owner: fields.optionalText("owner", 128),
         metadata: readMetadata(fields.list("metadata")),
         cancelOnDisconnect: fields.flag("cancelOnDisconnect"),
       };
@@ -147,6 +177,27 @@ function readCommand(code: number, wallMs: number, fields: Fields): Command {
         claimId: fields.text("claimId", 64),
         fence: fields.optionalInteger("fence"),
       };
+    case kindCodes["kill-session"]:
+      return {
+        kind: "kill-session",
+        wallMs,
+        sessionRef: fields.text("sessionRef", 64),
+        note: fields.text("note", 1024),
+      };
+    case kindCodes.shrink:
+      return {
+        kind: "shrink",
+        wallMs,
+        sessionId: fields.text("sessionId", 64),
+        claimId: fields.text("claimId", 64),
+        permits: fields.integer("permits", 1),
+      };
+    case kindCodes["set-semaphore"]:
+      return { kind: "set-semaphore", wallMs, name: readName(fields), capacity: fields.integer("capacity") };
+    case kindCodes["delete-semaphore"]:
+      return { kind: "delete-semaphore", wallMs, name: readName(fields) };
+    case kindCodes["set-settings"]:
+      return { kind: "set-settings", wallMs, changes: readChanges(fields.list("changes")) };
     default:
       throw new DecodeError(`command kind ${code} is unknown`);
   }
@@ -180,11 +231,44 @@ function readItems(fields: Fields): readonly KeepAliveItem[] {
   return items;
 }
 
+/** At least one. Several are for a later version: the machine is not asked to grant them before it can. */
 function readResources(fields: Fields): readonly ResourceRequest[] {
-  const name = fields.text("lock", 512);
+  const resource = readResource(fields);
   fields.end();
-  if (name.length === 0) throw new DecodeError("a lock needs a name");
-  return [{ kind: "lock", name, mode: "exclusive" }];
+  return [resource];
+}
+
+function readResource(fields: Fields): ResourceRequest {
+  const code = fields.integer("mode");
+  const name = readName(fields);
+  switch (code) {
+    case modeCodes.exclusive:
+      return { kind: "lock", name, mode: "exclusive" };
+    case modeCodes.shared:
+      return { kind: "lock", name, mode: "shared" };
+    case permitsCode: {
+      const permits = fields.integer("permits", 1);
+      return { kind: "semaphore", name, permits, capacity: fields.optionalInteger("capacity") };
+    }
+    default:
+      throw new DecodeError(`mode ${code} is unknown`);
+  }
+}
+
+function readName(fields: Fields): string {
+  const name = fields.text("name", 512);
+  if (name.length === 0) throw new DecodeError("a lock or semaphore needs a name");
+  return name;
+}
+
+function readChanges(fields: Fields): readonly (readonly [SettingName, number])[] {
+  const changes: (readonly [SettingName, number])[] = [];
+  while (!fields.isAtEnd()) {
+    const name = settingNames[fields.integer("setting")];
+    if (name === undefined) throw new DecodeError("a setting is unknown");
+    changes.push([name, fields.integer(name)]);
+  }
+  return changes;
 }
 
 /** Takes the fields of an array one after the other, each with the type it must have. */
@@ -209,13 +293,19 @@ class Fields {
     return this.#values[this.#at++];
   }
 
-  integer(what: string): number {
-    return safeInteger(this.#next(what), what, 0);
+  integer(what: string, minimum = 0): number {
+    return safeInteger(this.#next(what), what, minimum);
   }
 
-  optionalInteger(what: string): number | undefined {
+  optionalInteger(what: string, minimum = 0): number | undefined {
     const value = this.#next(what);
-    return value === null ? undefined : safeInteger(value, what, 0);
+    return value === null ? undefined : safeInteger(value, what, minimum);
+  }
+
+  optionalText(what: string, lengthMax: number): string | undefined {
+    if (this.#values[this.#at] !== null) return this.text(what, lengthMax);
+    this.#at++;
+    return undefined;
   }
 
   /** `lengthMax` in UTF-16 code units. */

@@ -2,6 +2,7 @@
  * What must hold between the values of a cluster file: timing, limits, members and their addresses.
  * Each rule reports at the value that was written, never at a default.
  */
+import { settingOrder } from "../locks/settings.ts";
 import { canonicalAddress, formatAddress, isLoopback, isWildcard } from "./address.ts";
 import type { ConfigProblem, Origin } from "./problems.ts";
 import type { ClusterConfig, HostPort } from "./types.ts";
@@ -57,11 +58,11 @@ function timingProblems({ timing }: ClusterConfig, origins: Origins): readonly C
 
 function limitProblems({ settings, node }: ClusterConfig, origins: Origins): readonly ConfigProblem[] {
   const pairs = [
-    ["settings.defaultTtlMs", settings.defaultTtlMs, "settings.ttlMsMax", settings.ttlMsMax],
-    ["settings.lockDelayMs", settings.lockDelayMs, "settings.lockDelayMsMax", settings.lockDelayMsMax],
-    ["settings.claimsPerSession", settings.claimsPerSession, "settings.claims", settings.claims],
-    ["node.bodyBytes", node.bodyBytes, "node.batchBytes", node.batchBytes],
-  ] as const;
+    ...settingOrder.map(
+      ([low, high]) => [`settings.${low}`, settings[low], `settings.${high}`, settings[high]] as const,
+    ),
+    ["node.bodyBytes", node.bodyBytes, "node.batchBytes", node.batchBytes] as const,
+  ];
   return pairs.flatMap(([low, lowValue, high, highValue]) => {
     if (lowValue <= highValue) return [];
     const origin = writtenAt(origins, [low, high]);

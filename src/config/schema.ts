@@ -1,7 +1,7 @@
 /**
  * Every key of the cluster file but `members`, as data: the one table behind parsing, environment names and docs.
  */
-import { defaultSettings, type SettingName, settingNames } from "../locks/settings.ts";
+import { type SettingName, settingBounds, settingNames } from "../locks/settings.ts";
 import { defaultNode, defaultTiming } from "./types.ts";
 
 export type FieldType =
@@ -33,28 +33,7 @@ export const membersMax = 15;
 /** Settings that are computed instead of written: twice the election timeout. */
 export const derivedSetting = "electionTimeoutMaxMs" satisfies SettingName;
 
-const dayMs = 86_400_000;
-
 type Bounds = readonly [min: number, max: number, doc: string];
-
-const settingBounds: Readonly<Record<Exclude<SettingName, typeof derivedSetting>, Bounds>> = {
-  defaultTtlMs: [1, dayMs, "Ttl of a session that asks for none; raised to 8 election timeouts if smaller."],
-  ttlMsMax: [1, dayMs, "Longest ttl that a session is granted."],
-  lockDelayMs: [0, 60_000, "Lock-delay of a claim when neither it nor its session names one."],
-  lockDelayMsMax: [0, 60_000, "Longest lock-delay that may be asked for."],
-  waitMsMax: [0, dayMs, "Longest time that a claim may wait."],
-  disconnectGraceMs: [0, dayMs, "How long a waiting claim outlives its last poll."],
-  sessions: [1, 10_000_000, "Live sessions."],
-  claims: [1, 100_000_000, "Live claims over all sessions."],
-  claimsPerSession: [1, 1_000_000, "Live claims of one session."],
-  waitersPerName: [1, 1_000_000, "Claims that may wait for one name."],
-  rememberedClaims: [0, 100_000_000, "Ended claims that are remembered with their id."],
-  rememberedClaimsPerSession: [0, 1_000_000, "The same for one session."],
-  tombstones: [0, 1_000_000, "Ended sessions that are remembered."],
-  tombstoneMs: [0, 7 * dayMs, "How long an ended session is remembered."],
-  metadataBytes: [0, 65_536, "Metadata of one session or claim."],
-  sweepBudget: [1, 1_000_000, "Claims that the due deadlines of one log entry may touch."],
-};
 
 function integer(
   path: string,
@@ -79,6 +58,17 @@ function group<Name extends string>(
   return names.map((name) => integer(`${prefix}.${name}`, defaults[name], bounds[name], unitOf(name)));
 }
 
+/** Every replicated setting that a file may give; a test holds it against `settingNames`. */
+export const fileSettingNames: readonly SettingName[] = settingNames.filter(
+  (name) => name !== derivedSetting,
+);
+
+/** The machine's own table, without the derived one. */
+const settingFields: readonly Field[] = fileSettingNames.map((name) => {
+  const { fallback, min, max, doc } = settingBounds[name];
+  return integer(`settings.${name}`, fallback, [min, max, doc], unitOf(name));
+});
+
 /** In the order in which they are written and documented. */
 export const fields: readonly Field[] = [
   { path: "clusterName", type: { kind: "name" }, doc: "Name of the cluster, the same on every node." },
@@ -96,7 +86,7 @@ export const fields: readonly Field[] = [
     },
     defaultTiming,
   ),
-  ...group("settings", settingBounds, defaultSettings),
+  ...settingFields,
   ...group(
     "node",
     {
@@ -141,8 +131,3 @@ export function keysOf(groupName: string): readonly string[] {
 export function environmentName(path: string): string {
   return `HOLDFAST_${path.replaceAll(".", "_").replace(/[A-Z]/g, "_$&").toUpperCase()}`;
 }
-
-/** Every replicated setting that a file may give; a test holds it against `settingNames`. */
-export const fileSettingNames: readonly SettingName[] = settingNames.filter(
-  (name) => name !== derivedSetting,
-);

@@ -18,11 +18,11 @@ import {
 } from "fastify";
 import { decodePathPart } from "../api/names.ts";
 import { matchRoute, type RouteId, type RouteMatch, routeIds, routeOf } from "../api/routes.ts";
-import { acquireLock, claim, getClaim, releaseClaim } from "./claims.ts";
+import { batch } from "./batch.ts";
+import { acquireLock, acquireSemaphore, claim, getClaim, releaseClaim, shrinkClaim } from "./claims.ts";
 import { handleClientError } from "./client-error.ts";
 import { getCluster, transferLeadership, unreadyReasons } from "./cluster.ts";
 import { Exchange, type HttpContext } from "./exchange.ts";
-import { getLock, listLocks } from "./locks.ts";
 import {
   bugFound,
   commonHeaders,
@@ -34,7 +34,18 @@ import {
   retryHeaders,
 } from "./problems.ts";
 import { problemOfError } from "./request-errors.ts";
-import { closeSession, getSession, keepAlive, listSessions, openSession } from "./sessions.ts";
+import {
+  deleteSemaphore,
+  getLock,
+  getSemaphore,
+  listLocks,
+  listSemaphores,
+  setSemaphore,
+} from "./resources.ts";
+import { checkSequencers } from "./sequencers.ts";
+import { getSessionClaims } from "./session-claims.ts";
+import { closeSession, getSession, keepAlive, killSession, listSessions, openSession } from "./sessions.ts";
+import { getSettings, putSettings } from "./settings.ts";
 
 const handlers: Readonly<Record<Exclude<RouteId, "livez" | "readyz">, (exchange: Exchange) => void>> = {
   "open-session": openSession,
@@ -42,13 +53,25 @@ const handlers: Readonly<Record<Exclude<RouteId, "livez" | "readyz">, (exchange:
   "get-session": getSession,
   "keep-alive": keepAlive,
   "close-session": closeSession,
+  "kill-session": killSession,
+  "get-session-claims": getSessionClaims,
   "acquire-lock": acquireLock,
   "list-locks": listLocks,
   "get-lock": getLock,
+  "acquire-semaphore": acquireSemaphore,
+  "list-semaphores": listSemaphores,
+  "get-semaphore": getSemaphore,
+  "set-semaphore": setSemaphore,
+  "delete-semaphore": deleteSemaphore,
   claim,
   "get-claim": getClaim,
   "release-claim": releaseClaim,
+  "shrink-claim": shrinkClaim,
+  "check-sequencers": checkSequencers,
+  batch,
   "get-cluster": getCluster,
+  "get-settings": getSettings,
+  "put-settings": putSettings,
   "transfer-leadership": transferLeadership,
 };
 
@@ -153,6 +176,7 @@ function addRoute(app: FastifyInstance, context: HttpContext, id: RouteId): void
   app.route({
     method,
     url: `/${id}`,
+    ...(id === "batch" ? { bodyLimit: context.options.batchBytes } : undefined),
     schema: { querystring: query, ...(body === undefined ? undefined : { body }) },
     // No body is an empty one.
     preValidation: (request, _reply, done) => {

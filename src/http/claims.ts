@@ -1,57 +1,53 @@
 /**
- * Claims over HTTP: acquire, look (and wait), release. What a request means for its claim ends with the request: a
+ * Claims over HTTP: acquire, look (and wait), release, shrink. What a request means for its claim ends with the request: a
  * client that hangs up before it was answered gives the claim up, unless it asked to keep it (SEMANTICS §3).
  *
  *   acquire ─▶ propose ─▶ held 200 · refused 423 · waiting ─▶ watch ─▶ 200 · 423 · 410
  *                                                              └ pollMs over ─▶ confirmed read ─▶ 202 + Location
  */
 import { randomBytes } from "node:crypto";
-import { lockNameFault, pollMsMax } from "../api/names.ts";
-import type { AcquireLockBody, ClaimBody, SessionBody } from "../api/schemas.ts";
+import { pollMsMax } from "../api/names.ts";
+import type {
+  AcquireBody,
+  AcquireLockBody,
+  AcquireSemaphoreBody,
+  ClaimBody,
+  SessionBody,
+  ShrinkBody,
+} from "../api/schemas.ts";
 import type { ResourceRequest } from "../locks/commands.ts";
 import type { Claim } from "../locks/records.ts";
-import type { Proposal, View } from "../node/contract.ts";
-import { atMost, metadataOf, presentedSession, settingsFor } from "./bounds.ts";
+import type { View } from "../node/contract.ts";
+import { acquireProposal, resourceOf } from "./acquiring.ts";
+import { presentedSession, settingsFor } from "./bounds.ts";
 import type { Exchange } from "./exchange.ts";
 import { claimUnknown, endedClaim, refusedOutcome } from "./outcomes.ts";
 import { invalid } from "./problems.ts";
-import { claimIdParam, lockNameParam, read } from "./reads.ts";
+import { claimIdParam, nameParam, read } from "./reads.ts";
 import { claimView } from "./render.ts";
 
 export function acquireLock(exchange: Exchange): void {
   const body = exchange.request.body as AcquireLockBody;
-  acquire(exchange, body, { kind: "lock", name: lockNameParam(exchange), mode: body.mode ?? "exclusive" });
+  acquire(exchange, body, { kind: "lock", name: nameParam(exchange), mode: body.mode ?? "exclusive" });
+}
+
+export function acquireSemaphore(exchange: Exchange): void {
+  const body = exchange.request.body as AcquireSemaphoreBody;
+  const { permits = 1, capacity } = body;
+  acquire(exchange, body, { kind: "semaphore", name: nameParam(exchange), permits, capacity });
 }
 
 export function claim(exchange: Exchange): void {
   const body = exchange.request.body as ClaimBody;
-  const { lock, resources } = body;
-  if ((lock === undefined) === (resources === undefined))
-    throw invalid("/lock", "or /resources must be there, not both");
-  if (resources !== undefined && body.mode !== undefined)
-    throw invalid("/mode", "belongs into each resource");
-  const named = resources?.[0] ?? { lock: lock ?? "", mode: body.mode };
-  const fault = lockNameFault(named.lock);
-  if (fault !== undefined) throw invalid(lock === undefined ? "/resources/0/lock" : "/lock", fault);
-  acquire(exchange, body, { kind: "lock", name: named.lock, mode: named.mode ?? "exclusive" });
+  acquire(exchange, body, resourceOf(body));
 }
 
-function acquire(exchange: Exchange, body: AcquireLockBody, resource: ResourceRequest): void {
+function acquire(exchange: Exchange, body: AcquireBody, resource: ResourceRequest): void {
   const settings = settingsFor(exchange);
   if (settings === undefined) return;
-  const claimId = body.claimId ?? `c_${randomBytes(12).toString("hex")}`;
-  const { lockDelayMs } = body;
-  const proposal: Proposal = {
-    kind: "acquire",
-    sessionId: presentedSession(exchange, body.sessionId),
-    claimId,
-    resources: [resource],
-    waitMs: atMost("/waitMs", body.waitMs ?? 0, settings.waitMsMax),
-    lockDelayMs:
-      lockDelayMs === undefined ? undefined : atMost("/lockDelayMs", lockDelayMs, settings.lockDelayMsMax),
-    metadata: metadataOf("/metadata", body.metadata, settings),
-    cancelOnDisconnect: body.onDisconnect !== "keep",
-  };
+  const sessionId = presentedSession(exchange, body.sessionId);
+  const claimId = body.claimId ?? madeClaimId();
+  const proposal = acquireProposal(body, { sessionId, claimId, resource, settings, isKept: false });
   const { node } = exchange;
   const made = body.claimId === undefined ? { claimId } : undefined;
   attach(exchange, claimId);
@@ -85,6 +81,12 @@ function acquire(exchange: Exchange, body: AcquireLockBody, resource: ResourceRe
         case "claim-conflict":
         case "claim-ended":
         case "claim-lost":
+        case "already-held":
+        case "already-waiting":
+        case "kind-mismatch":
+        case "semaphore-unknown":
+        case "capacity-conflict":
+        case "exceeds-capacity":
         case "quota":
         case "not-founded":
           return exchange.problem(refusedOutcome(outcome, view));
@@ -93,6 +95,11 @@ function acquire(exchange: Exchange, body: AcquireLockBody, resource: ResourceRe
       }
     }),
   );
+}
+
+/** 96 random bits: nobody guesses it, nobody else makes it. */
+export function madeClaimId(): string {
+  return `c_${randomBytes(12).toString("hex")}`;
 }
 
 function answerAcquire(exchange: Exchange, claim: Claim, view: View): void {
@@ -158,6 +165,37 @@ export function releaseClaim(exchange: Exchange): void {
           return exchange.problem(refusedOutcome(outcome, view));
         default:
           throw new Error(`release cannot end as ${outcome.kind}`);
+      }
+    }),
+  );
+}
+
+export function shrinkClaim(exchange: Exchange): void {
+  const claimId = claimIdParam(exchange);
+  const body = exchange.request.body as ShrinkBody;
+  const sessionId = presentedSession(exchange, body.sessionId);
+  const { node } = exchange;
+  exchange.beginWrite();
+  node.propose({ kind: "shrink", sessionId, claimId, permits: body.permits }, (reply) =>
+    exchange.guard(() => {
+      if (!exchange.endWrite()) return;
+      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
+      const { outcome } = reply;
+      const view = node.staleView();
+      switch (outcome.kind) {
+        case "shrunk":
+          return answerClaim(exchange, outcome.claim, view);
+        case "claim-unknown":
+        case "not-holder":
+        case "not-shrinkable":
+        case "claim-ended":
+        case "claim-lost":
+        case "session-ended":
+        case "session-unknown":
+        case "not-founded":
+          return exchange.problem(refusedOutcome(outcome, view));
+        default:
+          throw new Error(`shrink cannot end as ${outcome.kind}`);
       }
     }),
   );

@@ -14,6 +14,8 @@ export interface HttpServerOptions {
   readonly members: readonly { readonly id: string; readonly url: string }[];
   readonly listen: { readonly host: string; readonly port: number };
   readonly bodyBytes: number;
+  /** Of a batch. */
+  readonly batchBytes: number;
   readonly connections: number;
   /** The cluster's name, for `GET /v1/cluster`. */
   readonly clusterName?: string;

@@ -137,34 +137,19 @@ export class Exchange {
   }
 
   /** Nothing was done here: to the leader with it, byte for byte, or 503 when nobody knows one. */
-  sendToLeader({ leader }: NotLeading): void {
-    const url = this.context.options.members.find(({ id }) => id === leader)?.url.replace(/\/+$/, "");
-    if (url === undefined) {
-      this.refuse(
-        "no-leader",
-        "No leader is known at the moment; try again shortly, here or at another node.",
-      );
-      return;
+  sendToLeader(reply: NotLeading): void {
+    const url = leaderUrl(this.context, reply);
+    if (url !== undefined) {
+      this.setHeader("location", url + this.target);
+      this.setHeader("holdfast-leader", url);
     }
-    this.setHeader("location", url + this.target);
-    this.setHeader("holdfast-leader", url);
-    this.refuse("not-leader", `${leader} leads: repeat the request at ${url}.`, { leader, leaderUrl: url });
+    this.problem(unappliedProblem(this.context, reply));
   }
 
   /** Of a proposal that did not apply. */
-  sendUnapplied(reply: Exclude<Reply<unknown>, { kind: "applied" }>, made?: Facts): void {
-    switch (reply.kind) {
-      case "not-leader":
-        return this.sendToLeader(reply);
-      case "indeterminate":
-        return this.refuse(
-          "indeterminate",
-          "Leadership was lost while this was under way; repeat it with the same ids to learn what happened.",
-          made,
-        );
-      default:
-        return this.refuse("overloaded", overloadText[reply.reason], { reason: reply.reason });
-    }
+  sendUnapplied(reply: Unapplied, made?: Facts): void {
+    if (reply.kind === "not-leader") this.sendToLeader(reply);
+    else this.problem(unappliedProblem(this.context, reply, made));
   }
 
   /** This node stops: the honest answer depends on whether something may have happened. */
@@ -204,6 +189,41 @@ export class Exchange {
       .headers(this.#headers)
       .type(type)
       .send(JSON.stringify(body));
+  }
+}
+
+type Unapplied = Exclude<Reply<unknown>, { kind: "applied" }>;
+
+function leaderUrl({ options }: HttpContext, { leader }: NotLeading): string | undefined {
+  return options.members.find(({ id }) => id === leader)?.url.replace(/\/+$/, "");
+}
+
+/** Why something was not decided here. `made`: ids that this node made, and that its caller needs to ask again. */
+export function unappliedProblem(context: HttpContext, reply: Unapplied, made?: Facts): Problem {
+  switch (reply.kind) {
+    case "not-leader": {
+      const url = leaderUrl(context, reply);
+      const { leader } = reply;
+      return url === undefined
+        ? {
+            code: "no-leader",
+            detail: "No leader is known at the moment; try again shortly, here or at another node.",
+          }
+        : {
+            code: "not-leader",
+            detail: `${leader} leads: repeat the request at ${url}.`,
+            facts: { leader, leaderUrl: url },
+          };
+    }
+    case "indeterminate":
+      return {
+        code: "indeterminate",
+        detail:
+          "Leadership was lost while this was under way; repeat it with the same ids to learn what happened.",
+        ...(made === undefined ? undefined : { facts: made }),
+      };
+    default:
+      return { code: "overloaded", detail: overloadText[reply.reason], facts: { reason: reply.reason } };
   }
 }
 

@@ -20,6 +20,11 @@ export interface Problem {
   readonly facts?: Facts;
 }
 
+/** What became of one operation, alone or in a batch. `claimId`: its answer names this live claim. */
+export type OperationResult =
+  | { readonly status: number; readonly body: object; readonly claimId?: string }
+  | { readonly problem: Problem };
+
 /** Thrown by whatever reads a request; answered by the error handler. Never for outcomes of the cluster. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";

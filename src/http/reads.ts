@@ -38,7 +38,7 @@ export function read(
 }
 
 /** The `{name}` of the path, decoded and checked. */
-export function lockNameParam(exchange: Exchange): string {
+export function nameParam(exchange: Exchange): string {
   const name = decodedParam(exchange);
   const fault = lockNameFault(name);
   if (fault !== undefined) throw invalid("name", fault);

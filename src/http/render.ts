@@ -2,23 +2,23 @@
  * Records of the state machine as they look on the wire. Reads only, and synchronously: records are valid only inside
  * the node's callback. A session's id leaves this file in one place, for its owner.
  */
+import { encodeSequencer } from "../api/sequencer.ts";
 import type {
   BlockerView,
   ClaimView,
   EndedHold,
   EndedSessionView,
   KeepAliveView,
-  LockView,
+  ResourceView,
   SessionView,
   WireMetadata,
 } from "../api/types.ts";
 import type { Metadata } from "../locks/commands.ts";
-import { refusalFor } from "../locks/grants.ts";
-import type { Blocker, Claim, Lock, LockState, Refusal, Session, UnseenEnd } from "../locks/records.ts";
+import type { Blocker, Claim, Refusal, Session, UnseenEnd } from "../locks/records.ts";
+import { refusalFor } from "../locks/resources.ts";
 import { marginMs } from "../locks/settings.ts";
 import type { View } from "../node/contract.ts";
 
-const queueShown = 100;
 const claimsShown = 1_000;
 
 export function metadataView(metadata: Metadata): WireMetadata {
@@ -75,8 +75,9 @@ export function sessionClaims(
 
 export function endedSessionView(session: Session): EndedSessionView | undefined {
   if (session.end === undefined) return undefined;
-  const { reason, wallMs, revision } = session.end;
-  return { sessionRef: session.ref, state: "ended", reason, endedAt: wallTime(wallMs), revision };
+  const { reason, wallMs, revision, note } = session.end;
+  const said = note === "" ? undefined : { note };
+  return { sessionRef: session.ref, state: "ended", reason, ...said, endedAt: wallTime(wallMs), revision };
 }
 
 export function endedHolds(ends: readonly UnseenEnd[]): readonly EndedHold[] {
@@ -100,22 +101,29 @@ export function keepAliveView(
 
 // ---- claims --------------------------------------------------------------------------------------------------------
 
-export function claimView(claim: Claim, { state, clusterTimeMs }: View): ClaimView {
+export function claimView(claim: Claim, view: View): ClaimView {
   const { grant, end, session } = claim;
+  const { clusterTimeMs } = view;
   const who = { claimId: claim.id, sessionRef: session.ref };
   if (end !== undefined) {
     const held = grant === undefined ? undefined : { fence: grant.fence, heldMs: end.at - grant.at };
     return { ...who, state: "ended", reason: end.reason, ...held, revision: claim.revision };
   }
-  const resources = claim.resources.map(({ lock, mode }) => ({ lock: lock.name, mode }));
+  const resources = resourceViews(claim, view);
+  const owner = ownerView(claim.owner);
   if (grant !== undefined) {
+    const { maxHoldMs } = claim;
     return {
       ...who,
       state: "held",
       resources,
       fence: grant.fence,
+      ...owner,
       waitedMs: grant.at - claim.enqueuedAt,
       heldMs: Math.max(0, clusterTimeMs - grant.at),
+      ...(maxHoldMs === undefined
+        ? undefined
+        : { maxHoldLeftMs: Math.max(0, grant.at + maxHoldMs - clusterTimeMs) }),
       heldSince: wallTime(grant.wallMs),
       revision: claim.revision,
     };
@@ -124,28 +132,47 @@ export function claimView(claim: Claim, { state, clusterTimeMs }: View): ClaimVi
     ...who,
     state: "waiting",
     resources,
+    ...owner,
     position: positionOf(claim),
     waitedMs: Math.max(0, clusterTimeMs - claim.enqueuedAt),
     waitLeftMs: Math.max(0, (claim.waitDeadline ?? clusterTimeMs) - clusterTimeMs),
-    ...obstacleView(obstacleOf(state, claim), clusterTimeMs),
+    ...obstacleView(obstacleOf(claim), clusterTimeMs),
     revision: claim.revision,
   };
 }
 
+/** With sequencers while it is held: only a grant has something to show. */
+function resourceViews({ id: claimId, resources, grant }: Claim, { state }: View): readonly ResourceView[] {
+  return resources.map((claimed) => {
+    const { name } = claimed.resource;
+    const { mode } = claimed;
+    const { clusterId } = state;
+    const sequencer =
+      grant === undefined
+        ? undefined
+        : { sequencer: encodeSequencer({ clusterId, mode, fence: grant.fence, claimId, name }) };
+    return mode === "permits"
+      ? { semaphore: name, permits: claimed.kept, ...sequencer }
+      : { lock: name, mode, ...sequencer };
+  });
+}
+
+export function ownerView(owner: string | undefined): { readonly owner: string } | undefined {
+  return owner === undefined ? undefined : { owner };
+}
+
 /** The worst place in the queues it waits in: that many grants at most until its own. */
 function positionOf(claim: Claim): number {
-  return Math.max(1, ...claim.resources.map(({ lock }) => lock.queue.position(claim) ?? 1));
+  return Math.max(1, ...claim.resources.map(({ resource }) => resource.queue.position(claim) ?? 1));
 }
 
 /** What stands in the way of a waiting claim now. */
-function obstacleOf(state: Readonly<LockState>, claim: Claim): Refusal {
-  const [first] = claim.resources;
-  for (const { lock } of claim.resources) {
-    const refusal = refusalFor(state, lock, claim);
-    if (refusal !== undefined && (refusal.blockedBy.length > 0 || refusal.reason === "lock-delay"))
-      return refusal;
+function obstacleOf(claim: Claim): Refusal {
+  for (const claimed of claim.resources) {
+    const refusal = refusalFor(claimed, claim);
+    if (refusal !== undefined) return refusal;
   }
-  const queueLength = first?.lock.queue.size ?? 0;
+  const queueLength = claim.resources[0]?.resource.queue.size ?? 0;
   return { reason: "queue-ahead", blockedBy: [], queueLength, availableAt: undefined };
 }
 
@@ -168,59 +195,13 @@ export function obstacleView(
 }
 
 function blockerView(blocker: Blocker, clusterTimeMs: number): BlockerView {
-  const { claimId, sessionRef, label, heldAt } = blocker;
+  const { claimId, sessionRef, label, owner, heldAt } = blocker;
   return {
     claimId,
     sessionRef,
     label,
+    ...ownerView(owner),
     ...(heldAt === undefined ? undefined : { heldMs: Math.max(0, clusterTimeMs - heldAt) }),
     metadata: metadataView(blocker.metadata),
   };
-}
-
-// ---- locks ---------------------------------------------------------------------------------------------------------
-
-/** A lock that nobody uses is free, never absent. */
-export function freeLockView(name: string, revision: number): LockView {
-  return { lock: name, state: "free", holders: [], queue: [], queueLength: 0, revision };
-}
-
-export function lockStateOf(lock: Lock, clusterTimeMs: number): LockView["state"] {
-  return lock.holders.size > 0 ? "held" : lock.delayUntil > clusterTimeMs ? "delayed" : "free";
-}
-
-/** Without its queue: how a lock stands in a list. */
-export function lockSummary(lock: Lock, { clusterTimeMs }: View): LockView {
-  const state = lockStateOf(lock, clusterTimeMs);
-  return {
-    lock: lock.name,
-    state,
-    ...(state === "held" ? { mode: "exclusive" } : undefined),
-    holders: Array.from(lock.holders, (claim) => ({
-      claimId: claim.id,
-      sessionRef: claim.session.ref,
-      label: claim.session.label,
-      fence: claim.grant?.fence ?? 0,
-      heldMs: Math.max(0, clusterTimeMs - (claim.grant?.at ?? clusterTimeMs)),
-      metadata: metadataView(claim.metadata),
-    })),
-    queueLength: lock.queue.size,
-    ...(lock.delayUntil > clusterTimeMs ? { availableInMs: lock.delayUntil - clusterTimeMs } : undefined),
-    revision: lock.revision,
-  };
-}
-
-export function lockView(lock: Lock, view: View): LockView {
-  const queue = [];
-  for (const claim of lock.queue) {
-    if (queue.length === queueShown) break;
-    queue.push({
-      claimId: claim.id,
-      sessionRef: claim.session.ref,
-      mode: "exclusive" as const,
-      waitedMs: Math.max(0, view.clusterTimeMs - claim.enqueuedAt),
-      label: claim.session.label,
-    });
-  }
-  return { ...lockSummary(lock, view), queue };
 }

@@ -13,7 +13,10 @@ export function problemOfError(error: FastifyError, { options }: HttpContext): P
     case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
       return { code: "unsupported-media-type", detail: "Send the body as application/json (curl: --json)." };
     case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return { code: "too-large", detail: `The body has more than ${options.bodyBytes} bytes.` };
+      return {
+        code: "too-large",
+        detail: `The body has more than ${options.bodyBytes} bytes (${options.batchBytes} in a batch).`,
+      };
     case "FST_ERR_CTP_INVALID_CONTENT_LENGTH":
       return { code: "bad-request", detail: "The body has another length than Content-Length says." };
     case "FST_ERR_BAD_URL":
@@ -25,14 +28,22 @@ export function problemOfError(error: FastifyError, { options }: HttpContext): P
   }
 }
 
-function invalidFields(faults: readonly FastifySchemaValidationError[], where: string): Problem {
+export function invalidFields(
+  faults: readonly Pick<FastifySchemaValidationError, "instancePath" | "keyword" | "params" | "message">[],
+  where: string,
+): Problem {
   const errors = faults.map((fault) => fieldError(fault, where));
   const detail = errors.map(({ path, message }) => `${path} ${message}`).join("; ");
   return { code: "invalid", detail, facts: { errors } };
 }
 
 function fieldError(
-  { instancePath, keyword, params, message }: FastifySchemaValidationError,
+  {
+    instancePath,
+    keyword,
+    params,
+    message,
+  }: Pick<FastifySchemaValidationError, "instancePath" | "keyword" | "params" | "message">,
   where: string,
 ): FieldError {
   const extra = params["additionalProperty"];

@@ -3,15 +3,16 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { isWellFormed } from "../api/names.ts";
-import type { KeepAliveBody, OpenSessionBody, SessionBody } from "../api/schemas.ts";
+import type { KeepAliveBody, KillSessionBody, OpenSessionBody, SessionBody } from "../api/schemas.ts";
 import { unreachable } from "../base/assert.ts";
+import type { KeepAliveOutcome } from "../locks/outcomes.ts";
 import type { LockState, Session } from "../locks/records.ts";
-import type { Proposal } from "../node/contract.ts";
+import type { Proposal, Reply } from "../node/contract.ts";
 import { atMost, metadataOf, settingsFor } from "./bounds.ts";
-import type { Exchange } from "./exchange.ts";
+import { type Exchange, unappliedProblem } from "./exchange.ts";
 import { pageAsked, pageOf } from "./lists.ts";
 import { refusedOutcome, sessionEnded, sessionUnknown } from "./outcomes.ts";
-import { badRequest, invalid } from "./problems.ts";
+import { badRequest, invalid, type OperationResult } from "./problems.ts";
 import { read, sessionIdParam } from "./reads.ts";
 import {
   endedHolds,
@@ -83,27 +84,34 @@ export function keepAlive(exchange: Exchange): void {
     exchange.guard(() => {
       if (!exchange.endWrite()) return;
       if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
-      const { outcome, revision } = reply;
-      switch (outcome.kind) {
-        case "renewed": {
-          const { clusterTimeMs } = node.staleView();
-          const answer = { ends: outcome.unseenEnds, clusterTimeMs, revision };
-          return exchange.answer(200, keepAliveView(outcome.session, answer));
-        }
-        case "seen-ahead":
-          throw invalid(
-            "/seen",
-            `must be the revision of an answer to this session, at most ${outcome.lastRenewal}`,
-          );
-        case "session-ended":
-          return exchange.problem(sessionEnded(outcome.session));
-        case "session-unknown":
-          return exchange.problem(sessionUnknown);
-        default:
-          return unreachable(outcome);
-      }
+      const result = keepAliveResult(exchange, reply);
+      if ("problem" in result) exchange.problem(result.problem);
+      else exchange.answer(result.status, result.body);
     }),
   );
+}
+
+/** What a renewal says, alone or in a batch. */
+export function keepAliveResult(exchange: Exchange, reply: Reply<KeepAliveOutcome>): OperationResult {
+  if (reply.kind !== "applied") return { problem: unappliedProblem(exchange.context, reply) };
+  const { outcome, revision } = reply;
+  switch (outcome.kind) {
+    case "renewed": {
+      const { clusterTimeMs } = exchange.node.staleView();
+      const answer = { ends: outcome.unseenEnds, clusterTimeMs, revision };
+      return { status: 200, body: keepAliveView(outcome.session, answer) };
+    }
+    case "seen-ahead": {
+      const message = `must be the revision of an answer to this session, at most ${outcome.lastRenewal}`;
+      return { problem: invalid("/seen", message).problem };
+    }
+    case "session-ended":
+      return { problem: sessionEnded(outcome.session) };
+    case "session-unknown":
+      return { problem: sessionUnknown };
+    default:
+      return unreachable(outcome);
+  }
 }
 
 export function closeSession(exchange: Exchange): void {
@@ -133,6 +141,33 @@ export function closeSession(exchange: Exchange): void {
   );
 }
 
+/** An operator ends a session by its ref: nobody needs its id for that, and nobody learns it. */
+export function killSession(exchange: Exchange): void {
+  const sessionRef = sessionIdParam(exchange);
+  const { reason } = exchange.request.body as KillSessionBody;
+  if (!isWellFormed(reason) || /\p{Cc}/u.test(reason))
+    throw invalid("/reason", "must be well-formed Unicode without control characters");
+  const { node } = exchange;
+  exchange.beginWrite();
+  node.propose({ kind: "kill-session", sessionRef, note: reason }, (reply) =>
+    exchange.guard(() => {
+      if (!exchange.endWrite()) return;
+      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
+      const { outcome } = reply;
+      switch (outcome.kind) {
+        case "session-killed":
+          return exchange.answer(200, endedSessionView(outcome.session) ?? {});
+        case "session-ended":
+        case "session-unknown":
+        case "not-founded":
+          return exchange.problem(refusedOutcome(outcome, node.staleView()));
+        default:
+          throw new Error(`kill-session cannot end as ${outcome.kind}`);
+      }
+    }),
+  );
+}
+
 /** By id or by ref; a live one by its id shows that id, for whoever asks knows it. */
 export function getSession(exchange: Exchange): void {
   const asked = sessionIdParam(exchange);
@@ -150,7 +185,7 @@ export function getSession(exchange: Exchange): void {
   );
 }
 
-function findSession(state: Readonly<LockState>, idOrRef: string): Session | undefined {
+export function findSession(state: Readonly<LockState>, idOrRef: string): Session | undefined {
   return state.sessions.get(idOrRef) ?? state.tombstones.get(idOrRef) ?? state.sessionsByRef.get(idOrRef);
 }
 

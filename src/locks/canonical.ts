@@ -5,7 +5,7 @@
  */
 import { createHasher, type Hasher, hashHex } from "../base/hash.ts";
 import type { Metadata } from "./commands.ts";
-import type { Claim, Lock, LockState, Refusal, Session } from "./records.ts";
+import type { Barrier, Claim, LockState, Refusal, Resource, Session } from "./records.ts";
 import { settingNames } from "./settings.ts";
 
 /** 14 hex digits. Linear in the state. */
@@ -18,7 +18,9 @@ export function stateHash(state: LockState): string {
   for (const session of state.sessions.values()) hashSession(hasher.text("session"), session);
   for (const session of state.tombstones.values()) hashSession(hasher.text("tombstone"), session);
   for (const id of state.remembered.keys()) hasher.text(id);
-  for (const name of [...state.locks.keys()].sort()) hashLock(hasher, state.locks.get(name) as Lock);
+  for (const name of [...state.resources.keys()].sort()) {
+    hashResource(hasher, state.resources.get(name) as Resource);
+  }
   return hashHex(hasher.digest());
 }
 
@@ -31,9 +33,11 @@ function hashSession(hasher: Hasher, session: Session): void {
   hasher.uint(session.expiresAt).uint(session.graceLeftMs).uint(session.lastRenewal).uint(session.seen);
   hasher.uint(session.forgottenUpTo);
   hashMetadata(hasher, session.metadata);
-  for (const end of session.unseenEnds) hasher.text(end.claimId).text(end.reason).uint(end.revision);
+  for (const end of session.unseenEnds)
+    hasher.text(end.claimId).uint(end.fence).text(end.reason).uint(end.revision);
   if (session.end !== undefined) {
     hasher.text(session.end.reason).uint(session.end.at).uint(session.end.wallMs).uint(session.end.revision);
+    hasher.text(session.end.note);
   }
   for (const claim of session.claims.values()) hashClaim(hasher.text("live"), claim);
   for (const claim of session.remembered.values()) hashClaim(hasher.text("ended"), claim);
@@ -45,9 +49,16 @@ function hashClaim(hasher: Hasher, claim: Claim): void {
     .uint(claim.enqueuedRevision)
     .uint(claim.enqueuedAt)
     .uint(claim.waitDeadline ?? -1);
-  hasher.uint(claim.lockDelayMs ?? -1).uint(claim.cancelOnDisconnect ? 1 : 0);
+  hasher
+    .uint(claim.lockDelayMs ?? -1)
+    .uint(claim.maxHoldMs ?? -1)
+    .uint(claim.cancelOnDisconnect ? 1 : 0);
+  hashOptional(hasher, claim.owner);
   hashMetadata(hasher, claim.metadata);
-  for (const { lock, mode } of claim.resources) hasher.text(lock.name).text(mode);
+  for (const claimed of claim.resources) {
+    hasher.text(claimed.resource.name).text(claimed.mode);
+    if (claimed.mode === "permits") hasher.uint(claimed.permits).uint(claimed.kept);
+  }
   if (claim.grant !== undefined) {
     hasher.uint(claim.grant.fence).uint(claim.grant.at).uint(claim.grant.wallMs).uint(claim.grant.revision);
   }
@@ -68,14 +79,34 @@ function hashRefusal(hasher: Hasher, refusal: Refusal): void {
       .text(blocker.sessionRef)
       .text(blocker.label)
       .uint(blocker.heldAt ?? -1);
+    hashOptional(hasher, blocker.owner);
     hashMetadata(hasher, blocker.metadata);
   }
 }
 
-function hashLock(hasher: Hasher, lock: Lock): void {
-  hasher.text(lock.name).uint(lock.delayUntil).uint(lock.revision);
-  for (const holder of lock.holders) hasher.text("held").text(holder.id);
-  for (const waiter of lock.queue) hasher.text("waits").text(waiter.id);
+function hashResource(hasher: Hasher, resource: Resource): void {
+  hasher.text(resource.kind).text(resource.name).uint(resource.revision);
+  if (resource.kind === "lock") hasher.uint(resource.exclusiveMark).uint(resource.sharedMark);
+  else hasher.uint(resource.capacity).uint(resource.isSet ? 1 : 0);
+  for (const holder of resource.holders) hasher.text("held").text(holder.id);
+  for (const waiter of resource.queue) hasher.text("waits").text(waiter.id);
+  for (const barrier of resource.barriers) hashBarrier(hasher.text("barrier"), barrier, resource);
+}
+
+/** As far as it concerns this resource. */
+function hashBarrier(hasher: Hasher, barrier: Barrier, resource: Resource): void {
+  hasher.uint(barrier.fence).uint(barrier.delayUntil).uint(barrier.handBackUntil);
+  for (const claimed of barrier.resources) {
+    if (claimed.resource !== resource) continue;
+    hasher.text(claimed.mode);
+    if (claimed.mode === "permits") hasher.uint(claimed.kept);
+  }
+}
+
+/** Absent and empty differ. */
+function hashOptional(hasher: Hasher, text: string | undefined): void {
+  hasher.uint(text === undefined ? 0 : 1);
+  if (text !== undefined) hasher.text(text);
 }
 
 function hashMetadata(hasher: Hasher, metadata: Metadata): void {

@@ -1,30 +1,30 @@
 /**
- * Claims: acquire, release, cancel. One id from queue to release; the same call again has the same answer and never a
+ * Claims: acquire, release, shrink, cancel. One id from queue to release; the same call again has the same answer and never a
  * second effect (SEMANTICS §3: no ghost grants).
  */
 import { present } from "../base/assert.ts";
-import type { AcquireCommand, CancelCommand, ReleaseCommand } from "./commands.ts";
-import { endClaim, isLost, ordinalOf, rememberEnded, settleSession } from "./endings.ts";
-import {
-  dropIfIdle,
-  enqueue,
-  lockNamed,
-  maybeGrant,
-  refusalFor,
-  settleLock,
-  settleWaiter,
-} from "./grants.ts";
+import type {
+  AcquireCommand,
+  CancelCommand,
+  ReleaseCommand,
+  ResourceRequest,
+  ShrinkCommand,
+} from "./commands.ts";
+import { endClaim, isLost, noteUnseenEnd, ordinalOf, rememberEnded, settleClaim } from "./endings.ts";
+import { enqueue, maybeGrant, settleResource } from "./grants.ts";
 import type { Outcome } from "./outcomes.ts";
-import type { Claim, Lock, LockState, Session } from "./records.ts";
+import { ownerConflict } from "./owners.ts";
+import type { Claim, ClaimedResource, LockState, Refusal, Resource, Session } from "./records.ts";
+import { claimedBy, dropIfIdle, refusalFor } from "./resources.ts";
 import { liveSession } from "./sessions.ts";
 import { sweepAll } from "./sweep.ts";
 
-export function acquire(state: LockState, command: AcquireCommand, touched: Set<Lock>): Outcome {
+export function acquire(state: LockState, command: AcquireCommand, touched: Set<Resource>): Outcome {
   const session = liveSession(state, command.sessionId, touched);
   if ("kind" in session) return session;
   const known = state.claims.get(command.claimId);
   if (known !== undefined) return answerAgain(state, known, command, touched);
-  const conflict = conflictOfName(state, session, command.claimId);
+  const conflict = conflictOfName(state, session, command.claimId) ?? ownerConflict(session, command);
   if (conflict !== undefined) return conflict;
   return quotaFor(state, session) ?? claimAnew(state, session, command);
 }
@@ -45,26 +45,40 @@ function conflictOfName(state: LockState, session: Session, claimId: string): Ou
 }
 
 /** The id is known: the same claim gets the same answer, anything else is a conflict. */
-function answerAgain(state: LockState, claim: Claim, command: AcquireCommand, touched: Set<Lock>): Outcome {
+function answerAgain(
+  state: LockState,
+  claim: Claim,
+  command: AcquireCommand,
+  touched: Set<Resource>,
+): Outcome {
   if (claim.session.id !== command.sessionId || !isSameRequest(claim, command)) {
     return { kind: "claim-conflict", forgotten: false };
   }
-  if (claim.state === "waiting") settleWaiter(state, claim, touched);
-  if (claim.end === undefined || claim.end.reason === "refused" || claim.end.reason === "wait-timeout") {
-    return { kind: "claim", claim };
-  }
+  if (claim.state !== "ended") settleClaim(state, claim, touched);
+  if (claim.end === undefined || wasRefused(claim)) return { kind: "claim", claim };
   return isLost(claim) ? lost(claim) : { kind: "claim-ended", claim };
+}
+
+/** Its acquire had no hold to give, and says so again. */
+function wasRefused({ end }: Claim): boolean {
+  return end?.reason === "refused" || end?.reason === "wait-timeout" || end?.reason === "exceeds-capacity";
 }
 
 /** An id that was only ever cancelled stands for no resources and matches every request. */
 function isSameRequest(claim: Claim, command: AcquireCommand): boolean {
   if (claim.resources.length === 0) return true;
   return (
+    claim.owner === command.owner &&
     claim.resources.length === command.resources.length &&
-    claim.resources.every(
-      ({ lock, mode }, i) => lock.name === command.resources[i]?.name && mode === command.resources[i]?.mode,
-    )
+    claim.resources.every((claimed, i) => isSameResource(claimed, command.resources[i]))
   );
+}
+
+function isSameResource(claimed: ClaimedResource, asked: ResourceRequest | undefined): boolean {
+  if (asked === undefined || claimed.resource.name !== asked.name) return false;
+  return asked.kind === "lock"
+    ? claimed.mode === asked.mode
+    : claimed.mode === "permits" && claimed.permits === asked.permits;
 }
 
 function quotaFor(state: LockState, session: Session): Outcome | undefined {
@@ -85,18 +99,28 @@ function quotaFor(state: LockState, session: Session): Outcome | undefined {
 function claimAnew(state: LockState, session: Session, command: AcquireCommand): Outcome {
   const { waitersPerName, waitMsMax } = present(state.settings, "settings");
   // Whoever is due gives way first, so that the answer does not depend on how far the sweep has come.
-  for (const { name } of command.resources) settleLock(state, lockNamed(state, name));
-  const resources = command.resources.map(({ name, mode }) => ({ lock: lockNamed(state, name), mode }));
-  const blocked = resources.find(({ lock }) => refusalFor(state, lock) !== undefined);
-  const refusal = blocked === undefined ? undefined : refusalFor(state, blocked.lock);
+  for (const { name } of command.resources) {
+    const known = state.resources.get(name);
+    if (known !== undefined) settleResource(state, known);
+  }
+  const resources: ClaimedResource[] = [];
+  for (const request of command.resources) {
+    const claimed = claimedBy(state, request);
+    if ("kind" in claimed) return dropAll(state, resources, claimed);
+    resources.push(claimed);
+  }
+  const refusal = firstRefusal(resources);
   const waits = refusal !== undefined && command.waitMs > 0;
-  const full = waits ? resources.find(({ lock }) => lock.queue.size >= waitersPerName) : undefined;
-  if (full !== undefined) return { kind: "quota", limit: "waitersPerName", max: waitersPerName };
+  if (waits && resources.some(({ resource }) => resource.queue.size >= waitersPerName)) {
+    return dropAll(state, resources, { kind: "quota", limit: "waitersPerName", max: waitersPerName });
+  }
   const claim: Claim = {
     id: command.claimId,
     session,
     resources,
     lockDelayMs: command.lockDelayMs,
+    maxHoldMs: command.maxHoldMs,
+    owner: command.owner,
     metadata: command.metadata,
     cancelOnDisconnect: command.cancelOnDisconnect,
     enqueuedRevision: state.revision,
@@ -111,11 +135,25 @@ function claimAnew(state: LockState, session: Session, command: AcquireCommand):
   if (refusal === undefined) {
     maybeGrant(state, claim);
   } else if (!waits) {
-    const touched = new Set<Lock>();
-    endClaim(state, claim, { reason: "refused", at: state.now, refusal }, touched);
-    for (const lock of touched) dropIfIdle(state, lock);
+    endClaim(state, claim, { reason: "refused", at: state.now, refusal }, new Set());
+    dropAll(state, resources, undefined);
   }
   return { kind: "claim", claim };
+}
+
+/** Of the first that is not free. */
+function firstRefusal(resources: readonly ClaimedResource[]): Refusal | undefined {
+  for (const claimed of resources) {
+    const refusal = refusalFor(claimed);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
+/** Nothing came of the claim: records that were made for it go. */
+function dropAll<T>(state: LockState, resources: readonly ClaimedResource[], outcome: T): T {
+  for (const { resource } of resources) dropIfIdle(state, resource);
+  return outcome;
 }
 
 function lost(claim: Claim): Outcome {
@@ -126,7 +164,7 @@ function lost(claim: Claim): Outcome {
  * Ends the caller's own claim, held or waiting. Names a claim, never a lock: a late repetition cannot free a newer hold
  * (etcd #22082). An id never heard of is remembered as cancelled, so that an acquire still under way grants nothing.
  */
-export function release(state: LockState, command: ReleaseCommand, touched: Set<Lock>): Outcome {
+export function release(state: LockState, command: ReleaseCommand, touched: Set<Resource>): Outcome {
   const session = liveSession(state, command.sessionId, touched);
   if ("kind" in session && session.kind === "session-unknown") return session;
   const claim = state.claims.get(command.claimId);
@@ -138,11 +176,37 @@ export function release(state: LockState, command: ReleaseCommand, touched: Set<
   if (claim === undefined) {
     return conflictOfName(state, session, command.claimId) ?? cancelUnheard(state, session, command.claimId);
   }
-  if (claim.state === "waiting") settleWaiter(state, claim, touched);
+  if (claim.state !== "ended") settleClaim(state, claim, touched);
   if (claim.state === "ended") return isLost(claim) ? lost(claim) : { kind: "released", claim };
   const reason = claim.state === "held" ? "released" : "cancelled";
   endClaim(state, claim, { reason, at: state.now, refusal: undefined }, touched);
   return { kind: "released", claim };
+}
+
+/** Keeps `permits` of a hold and gives the rest back. The same again changes nothing (SEMANTICS §5). */
+export function shrink(state: LockState, command: ShrinkCommand, touched: Set<Resource>): Outcome {
+  const session = liveSession(state, command.sessionId, touched);
+  if ("kind" in session && session.kind === "session-unknown") return session;
+  const claim = state.claims.get(command.claimId);
+  if (claim === undefined) return "kind" in session ? session : { kind: "claim-unknown" };
+  if (claim.session.id !== command.sessionId) return { kind: "not-holder" };
+  if (claim.state !== "ended") settleClaim(state, claim, touched);
+  if (claim.state === "ended") return isLost(claim) ? lost(claim) : { kind: "claim-ended", claim };
+  const [claimed] = claim.resources;
+  const isPossible =
+    claim.state === "held" &&
+    claim.resources.length === 1 &&
+    claimed?.mode === "permits" &&
+    command.permits <= claimed.kept;
+  if (!isPossible) return { kind: "not-shrinkable", claim };
+  if (command.permits < claimed.kept) {
+    claimed.resource.held -= claimed.kept - command.permits;
+    claimed.kept = command.permits;
+    claimed.resource.revision = state.revision;
+    claim.revision = state.revision;
+    touched.add(claimed.resource);
+  }
+  return { kind: "shrunk", claim };
 }
 
 function cancelUnheard(state: LockState, session: Session, claimId: string): Outcome {
@@ -151,6 +215,8 @@ function cancelUnheard(state: LockState, session: Session, claimId: string): Out
     session,
     resources: [],
     lockDelayMs: undefined,
+    maxHoldMs: undefined,
+    owner: undefined,
     metadata: [],
     cancelOnDisconnect: false,
     enqueuedRevision: state.revision,
@@ -167,21 +233,16 @@ function cancelUnheard(state: LockState, session: Session, claimId: string): Out
 }
 
 /** The leader's word that nobody listens for this claim any more. Whatever has moved on since is left alone. */
-export function cancel(state: LockState, command: CancelCommand, touched: Set<Lock>): Outcome {
+export function cancel(state: LockState, command: CancelCommand, touched: Set<Resource>): Outcome {
   const claim = state.claims.get(command.claimId);
   if (claim === undefined) return { kind: "done" };
-  const { session } = claim;
-  if (command.fence === undefined) {
-    if (claim.state === "waiting" && !settleWaiter(state, claim, touched)) {
-      endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined }, touched);
-    }
-  } else if (claim.state === "held" && claim.grant?.fence === command.fence) {
-    // A hold whose session is due ends by that, with its lock-delay.
-    if (session.expiresAt <= state.now) settleSession(state, session, touched);
-    if (session.end !== undefined) return { kind: "done" };
-    endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined }, touched);
-    // Its session did not ask for this end, so it is told until it says that it has seen it.
-    session.unseenEnds.push({ claimId: claim.id, reason: "cancelled", revision: state.revision });
-  }
+  // What is due ends by its deadline, with what that leaves behind.
+  const isMeant =
+    command.fence === undefined
+      ? claim.state === "waiting"
+      : claim.state === "held" && claim.grant?.fence === command.fence;
+  if (!isMeant || settleClaim(state, claim, touched)) return { kind: "done" };
+  endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined }, touched);
+  if (command.fence !== undefined) noteUnseenEnd(state, claim, command.fence);
   return { kind: "done" };
 }

@@ -2,19 +2,27 @@
  * The order in which deadlines come due: (time, kind, id), the same on every replica (SEMANTICS rule 4).
  * A binary heap of marks. A mark is only a reminder: whoever takes one compares it with the record, whose own deadline
  * may have moved since; so renewing a session costs nothing here. Never part of the state hash.
+ * Invariant: every deadline has a mark that is not later than itself. So nothing at all is due while the first mark
+ * is not, which `isBehind` asks.
  */
 import { compareText } from "../base/order.ts";
+import type { LockState } from "./records.ts";
 
 /** In the order in which equal deadlines are handled. */
-export type DeadlineKind = "session" | "lock-delay" | "wait";
+export type DeadlineKind = "session" | "max-hold" | "barrier" | "wait";
 
-const rank: Readonly<Record<DeadlineKind, number>> = { session: 0, "lock-delay": 1, wait: 2 };
+const rank: Readonly<Record<DeadlineKind, number>> = { session: 0, "max-hold": 1, barrier: 2, wait: 3 };
 
 export interface Mark {
   readonly at: number;
   readonly kind: DeadlineKind;
-  /** Session id, lock name or claim id. */
+  /** Session id, claim id, or the fence of the hold that left a barrier. */
   readonly id: string;
+}
+
+/** True while something may be due that was not handled: the work budget cut the sweep short, or it is under way. */
+export function isBehind(state: LockState): boolean {
+  return (state.deadlines.first()?.at ?? Infinity) <= state.now;
 }
 
 export function compareMarks(a: Mark, b: Mark): number {

@@ -1,82 +1,25 @@
 /**
- * Who gets what: granting, refusing, and the rules of a lock's queue.
- * First come, first served; no newcomer passes a waiter; nothing is granted to a session or a wait that is due, nor
- * before a lock-delay has passed. SEMANTICS §3, §4; Chubby §2.4 (lock-delay).
+ * Who gets what: taking a place in a queue, granting, and settling whatever is due before anybody looks.
+ * Nothing is granted to a session or a wait that is due, nor through a barrier. SEMANTICS §1 rule 4, §3–5.
  */
-import { assert, present } from "../base/assert.ts";
-import { endClaim, settleSession } from "./endings.ts";
-import { OrderedSet } from "./ordered-set.ts";
-import type { Blocker, BlockReason, Claim, Lock, LockState, Refusal } from "./records.ts";
-
-/** Blockers that a refusal names at most; more would only repeat the queue. */
-const blockersMax = 8;
-
-/** The lock's record; made when the name has no state. Drop it with `dropIfIdle` when nothing came of it. */
-export function lockNamed(state: LockState, name: string): Lock {
-  const known = state.locks.get(name);
-  if (known !== undefined) return known;
-  const lock: Lock = {
-    name,
-    holders: new OrderedSet(),
-    queue: new OrderedSet(),
-    delayUntil: 0,
-    revision: state.revision,
-  };
-  state.locks.set(name, lock);
-  return lock;
-}
-
-/** Idle locks vanish: fences come from one counter, so a name needs no residue. */
-export function dropIfIdle(state: LockState, lock: Lock): void {
-  if (lock.holders.size === 0 && lock.queue.size === 0 && lock.delayUntil <= state.now) {
-    state.locks.delete(lock.name);
-  }
-}
-
-/** Why nobody may be granted this lock now, or why only the queue may. */
-function blockReason(state: LockState, lock: Lock): BlockReason | undefined {
-  if (lock.holders.size > 0) return "held";
-  if (lock.delayUntil > state.now) return "lock-delay";
-  if (lock.queue.size > 0) return "queue-ahead";
-  return undefined;
-}
-
-/** What stands between this lock and a newcomer, or `waiter`, who does not stand in its own way. */
-export function refusalFor(state: LockState, lock: Lock, waiter?: Claim): Refusal | undefined {
-  const reason = blockReason(state, lock);
-  if (reason === undefined) return undefined;
-  const inTheWay = reason === "held" ? lock.holders : reason === "queue-ahead" ? lock.queue : [];
-  const blockedBy: Blocker[] = [];
-  for (const claim of inTheWay) {
-    if (blockedBy.length === blockersMax || claim === waiter) break;
-    blockedBy.push(blockerOf(claim));
-  }
-  return {
-    reason,
-    blockedBy,
-    queueLength: lock.queue.size,
-    availableAt: lock.delayUntil > state.now ? lock.delayUntil : undefined,
-  };
-}
-
-export function blockerOf(claim: Claim): Blocker {
-  return {
-    claimId: claim.id,
-    sessionRef: claim.session.ref,
-    label: claim.session.label,
-    heldAt: claim.grant?.at,
-    metadata: claim.metadata,
-  };
-}
+import { assert } from "../base/assert.ts";
+import { barrierMode, freePermits, lowerDueBarriers } from "./barriers.ts";
+import { isBehind } from "./deadlines.ts";
+import { ownDeadline, settleClaim } from "./endings.ts";
+import { noteOwnerGrant, noteOwnerWait } from "./owners.ts";
+import type { Claim, ClaimedResource, LockState, Resource } from "./records.ts";
+import { dropIfIdle, isGrantable, nextGrantable, prospects } from "./resources.ts";
 
 /** A new claim takes its place at the end of every queue it names. */
 export function enqueue(state: LockState, claim: Claim): void {
   assert(claim.state === "waiting" && !state.claims.has(claim.id), "a new claim waits", { claim: claim.id });
   state.claims.set(claim.id, claim);
   claim.session.claims.set(claim.id, claim);
-  for (const { lock } of claim.resources) {
-    lock.queue.add(claim);
-    lock.revision = state.revision;
+  noteOwnerWait(claim);
+  for (const claimed of claim.resources) {
+    claimed.resource.queue.add(claim);
+    if (claimed.mode === "exclusive") claimed.resource.exclusiveWaiters++;
+    claimed.resource.revision = state.revision;
   }
   state.waitingCount++;
   if (claim.waitDeadline !== undefined) {
@@ -85,29 +28,25 @@ export function enqueue(state: LockState, claim: Claim): void {
   state.changes.push({ claim, state: "waiting" });
 }
 
-function isGrantable(state: LockState, claim: Claim): boolean {
-  return claim.resources.every(
-    ({ lock }) => lock.holders.size === 0 && lock.delayUntil <= state.now && lock.queue.first() === claim,
-  );
-}
-
-/** Grants it if it is first in every queue and nothing stands in the way. */
+/** Grants it if nobody is before it in any queue and nothing stands in the way. */
 export function maybeGrant(state: LockState, claim: Claim): boolean {
-  if (claim.state !== "waiting" || !isGrantable(state, claim)) return false;
+  if (claim.state !== "waiting" || !isGrantable(claim)) return false;
   assert(claim.session.end === undefined, "a grant to an ended session (I5)", { claim: claim.id });
   assert(claim.session.expiresAt > state.now, "a grant to a session that is due (I5)", { claim: claim.id });
-  assert((claim.waitDeadline ?? Infinity) > state.now, "a grant to a wait that is due", { claim: claim.id });
+  assert(ownDeadline(claim) > state.now, "a grant to a wait that is due", { claim: claim.id });
   state.fence++;
   assert(Number.isSafeInteger(state.fence), "the fence counter is exhausted");
-  for (const { lock } of claim.resources) {
-    lock.queue.remove(claim);
-    lock.holders.add(claim);
-    lock.revision = state.revision;
-    assert(lock.holders.size === 1, "two exclusive holds of one lock (I1)", { lock: lock.name });
+  for (const claimed of claim.resources) {
+    takeHold(claim, claimed, state.fence);
+    claimed.resource.revision = state.revision;
   }
   claim.state = "held";
   claim.revision = state.revision;
   claim.grant = { fence: state.fence, at: state.now, wallMs: state.wallMs, revision: state.revision };
+  if (claim.maxHoldMs !== undefined) {
+    state.deadlines.add({ at: ownDeadline(claim), kind: "max-hold", id: claim.id });
+  }
+  noteOwnerGrant(claim);
   state.waitingCount--;
   state.heldCount++;
   state.budgetLeft--;
@@ -115,63 +54,91 @@ export function maybeGrant(state: LockState, claim: Claim): boolean {
   return true;
 }
 
+function takeHold(claim: Claim, claimed: ClaimedResource, fence: number): void {
+  const { resource } = claimed;
+  resource.queue.remove(claim);
+  resource.holders.add(claim);
+  if (claimed.mode === "permits") {
+    claimed.resource.held += claimed.kept;
+    assert(freePermits(claimed.resource) >= 0, "more permits than there are (I2)", {
+      semaphore: resource.name,
+    });
+    return;
+  }
+  const lock = claimed.resource;
+  const facts = { lock: lock.name };
+  if (claimed.mode === "exclusive") {
+    lock.exclusiveWaiters--;
+    lock.exclusiveMark = fence;
+    assert(lock.holders.size === 1, "an exclusive hold beside another one (I1)", facts);
+    assert(lock.barriers.size === 0, "an exclusive grant through a barrier (I8)", facts);
+  } else {
+    lock.sharedMark = fence;
+    assert(lock.mode !== "exclusive", "a shared hold beside an exclusive one (I1)", facts);
+    assert(barrierMode(lock) !== "exclusive", "a shared grant through a barrier (I8)", facts);
+  }
+  lock.mode = claimed.mode;
+}
+
 /**
- * Grants what the touched locks allow, oldest waiting claim first. Waiters that are due are settled before, and so on
- * for whatever that touches; locks left without state are dropped.
+ * Grants what was touched and allows it, oldest waiting claim first. Waiters that are due are settled before, and so on
+ * for whatever that touches; names left without state are dropped.
  */
-export function grantWhatIsFree(state: LockState, touched: Set<Lock>): void {
-  // Settling one lock's head may end a session and so free another lock that was looked at before: until nothing ends.
+export function grantWhatIsFree(state: LockState, touched: Set<Resource>): void {
+  settleProspects(state, touched);
+  const next = new GrantOrder();
+  for (const resource of touched) next.add(nextGrantable(resource));
+  for (let claim = next.takeOldest(); claim !== undefined; claim = next.takeOldest()) {
+    if (!maybeGrant(state, claim)) continue;
+    // The one behind it may be granted as well: another reader, or smaller in permits.
+    for (const { resource } of claim.resources) next.add(nextGrantable(resource));
+  }
+  for (const resource of touched) dropIfIdle(state, resource);
+}
+
+/** Claims to be granted in one step, the oldest first. */
+class GrantOrder {
+  /** Youngest first. */
+  readonly #claims: Claim[] = [];
+  readonly #known = new Set<Claim>();
+
+  add(claim: Claim | undefined): void {
+    if (claim === undefined || this.#known.has(claim)) return;
+    this.#known.add(claim);
+    let low = 0;
+    let high = this.#claims.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#claims[middle] as Claim).enqueuedRevision > claim.enqueuedRevision) low = middle + 1;
+      else high = middle;
+    }
+    this.#claims.splice(low, 0, claim);
+  }
+
+  takeOldest(): Claim | undefined {
+    return this.#claims.pop();
+  }
+}
+
+/** Ends what is due among the claims that would be granted, until none of them is. Nothing to do when nothing is due. */
+function settleProspects(state: LockState, touched: Set<Resource>): void {
+  if (!isBehind(state)) return;
+  // Settling one may end a session and so free what was looked at before: until nothing ends.
   let changes: number;
   do {
     changes = state.changes.length;
-    for (const lock of touched) settleHead(state, lock, touched);
+    for (const resource of touched) {
+      for (const claim of prospects(resource)) settleClaim(state, claim, touched);
+    }
   } while (state.changes.length > changes);
-  const heads: Claim[] = [];
-  for (const lock of touched) {
-    const head = lock.queue.first();
-    if (head !== undefined && isGrantable(state, head)) heads.push(head);
-  }
-  heads.sort((a, b) => a.enqueuedRevision - b.enqueuedRevision);
-  for (const head of heads) maybeGrant(state, head);
-  for (const lock of touched) dropIfIdle(state, lock);
 }
 
-/** Ends the waiters at the head that are due, until one is not; only where the head could be granted at all. */
-function settleHead(state: LockState, lock: Lock, touched: Set<Lock>): void {
-  if (lock.holders.size > 0 || lock.delayUntil > state.now) return;
-  let head = lock.queue.first();
-  while (head !== undefined && settleWaiter(state, head, touched)) head = lock.queue.first();
-}
-
-/** True when the waiting claim was due and ended. Its session's deadline goes first when it is the earlier one. */
-export function settleWaiter(state: LockState, claim: Claim, touched: Set<Lock>): boolean {
-  const waitDeadline = claim.waitDeadline ?? Infinity;
-  if (claim.session.expiresAt <= Math.min(state.now, waitDeadline))
-    settleSession(state, claim.session, touched);
-  if (claim.state === "waiting" && waitDeadline <= state.now) timeOut(state, claim, waitDeadline, touched);
-  if (claim.state === "waiting" && claim.session.expiresAt <= state.now) {
-    settleSession(state, claim.session, touched);
-  }
-  return claim.state === "ended";
-}
-
-function timeOut(state: LockState, claim: Claim, at: number, touched: Set<Lock>): void {
-  const lock = present(claim.resources[0], "a claim's resource").lock;
-  const refusal = refusalFor(state, lock, claim);
-  endClaim(state, claim, { reason: "wait-timeout", at, refusal }, touched);
-}
-
-/** Settles the holders of a lock that are due, then its queue: what anybody who looks at it must do first. */
-export function settleLock(state: LockState, lock: Lock): void {
-  const touched = new Set([lock]);
-  // Due waiters are left in a queue only when the work budget cut a sweep short.
-  if ((state.deadlines.first()?.at ?? Infinity) <= state.now) {
-    for (const waiter of Array.from(lock.queue))
-      if (waiter.state === "waiting") settleWaiter(state, waiter, touched);
-  }
-  // A copy: settling a holder changes the set that is walked.
-  for (const holder of Array.from(lock.holders)) {
-    if (holder.session.expiresAt <= state.now) settleSession(state, holder.session, touched);
-  }
+/** Settles all that is due in a resource: what anybody who looks at it must do first. */
+export function settleResource(state: LockState, resource: Resource): void {
+  if (!isBehind(state)) return;
+  const touched = new Set([resource]);
+  lowerDueBarriers(state, resource, touched);
+  for (const waiter of resource.queue) if (waiter.state === "waiting") settleClaim(state, waiter, touched);
+  for (const holder of resource.holders) if (holder.state === "held") settleClaim(state, holder, touched);
   grantWhatIsFree(state, touched);
 }

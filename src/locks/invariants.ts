@@ -3,7 +3,10 @@
  * The cheap ones are asserted where they could break (`grants.ts`). Numbers are those of SEMANTICS §11.
  */
 import { assert } from "../base/assert.ts";
-import type { Claim, LockState } from "./records.ts";
+import { barrierEnd } from "./barriers.ts";
+import { ownDeadline } from "./endings.ts";
+import type { Barrier, Claim, Lock, LockState, Resource, Semaphore, Session } from "./records.ts";
+import { nextGrantable, standingOf } from "./resources.ts";
 
 /** Linear in the state. Throws InvariantError. */
 export function checkLockState(state: LockState): void {
@@ -24,7 +27,8 @@ export function checkLockState(state: LockState): void {
   }
   assert(held === state.heldCount && waiting === state.waitingCount, "the counts of claims are wrong");
   assert(remembered === state.remembered.size, "every ended claim is remembered once");
-  checkLocks(state);
+  for (const resource of state.resources.values()) checkResource(state, resource);
+  for (const barrier of state.barriers.values()) checkBarrier(state, barrier);
   checkSessions(state);
 }
 
@@ -44,48 +48,129 @@ function checkClaim(state: LockState, claim: Claim): void {
     "a live claim of an ended session (I5)",
     facts,
   );
-  for (const { lock } of claim.resources) {
-    if (claim.state === "ended") {
-      assert(
-        !lock.queue.has(claim) && !lock.holders.has(claim),
-        "an ended claim is still in a lock (I4)",
-        facts,
-      );
-      continue;
-    }
-    assert(state.locks.get(lock.name) === lock, "a live claim's lock is known", facts);
-    assert(lock.queue.has(claim) === (claim.state === "waiting"), "waiting claims are in the queue", facts);
-    assert(lock.holders.has(claim) === (claim.state === "held"), "held claims are among the holders", facts);
+  for (const { resource } of claim.resources) {
+    const isQueued = resource.queue.has(claim);
+    const isHolder = resource.holders.has(claim);
+    assert(
+      isQueued === (claim.state === "waiting"),
+      "waiting claims, and no others, are in the queue (I4)",
+      facts,
+    );
+    assert(
+      isHolder === (claim.state === "held"),
+      "held claims, and no others, are among the holders (I4)",
+      facts,
+    );
+    const isKnown = state.resources.get(resource.name) === resource;
+    assert(isKnown || claim.state === "ended", "what a live claim names is known", facts);
   }
 }
 
-function checkLocks(state: LockState): void {
-  for (const lock of state.locks.values()) {
-    assert(lock.holders.size <= 1, "two exclusive holds of one lock (I1)", { lock: lock.name });
-    let previous = 0;
-    for (const waiter of lock.queue) {
-      assert(waiter.enqueuedRevision > previous, "the queue is not in order of arrival (I6)", {
-        lock: lock.name,
-      });
-      previous = waiter.enqueuedRevision;
-    }
-    const isIdle = lock.holders.size === 0 && lock.queue.size === 0;
-    assert(!isIdle || lock.delayUntil > 0, "an idle lock was kept", { lock: lock.name });
-    // Free, no delay, and somebody waits who is not due: it should have been granted.
-    const head = lock.queue.first();
-    const isDue =
-      head !== undefined &&
-      (head.session.expiresAt <= state.now || (head.waitDeadline ?? Infinity) <= state.now);
+function checkResource(state: LockState, resource: Resource): void {
+  const { name } = resource;
+  assert(state.resources.get(name) === resource, "a resource is filed under its name", { name });
+  let previous = 0;
+  for (const waiter of resource.queue) {
+    assert(waiter.enqueuedRevision > previous, "the queue is not in order of arrival (I6)", { name });
+    previous = waiter.enqueuedRevision;
+  }
+  for (const barrier of resource.barriers) {
+    assert(state.barriers.get(barrier.fence) === barrier, "a barrier is filed under its fence", { name });
+  }
+  if (resource.kind === "lock") checkLock(resource);
+  else checkSemaphore(resource);
+  const isUsed = resource.holders.size > 0 || resource.queue.size > 0 || resource.barriers.size > 0;
+  assert(isUsed || (resource.kind === "semaphore" && resource.isSet), "an idle name was kept", { name });
+  // Somebody could have it who is not due: it should have been granted.
+  const next = state.budgetLeft > 0 ? nextGrantable(resource) : undefined;
+  assert(next === undefined || isDue(state, next), "what is free was not handed on", { name });
+}
+
+function isDue(state: LockState, claim: Claim): boolean {
+  return claim.session.expiresAt <= state.now || ownDeadline(claim) <= state.now;
+}
+
+function checkLock(lock: Lock): void {
+  const facts = { lock: lock.name };
+  const modes = Array.from(lock.holders, (claim) => standingOf(claim, lock)?.mode);
+  assert(
+    modes.length <= 1 || modes.every((mode) => mode === "shared"),
+    "holds that exclude each other (I1)",
+    facts,
+  );
+  assert(lock.mode === modes[0], "a lock's mode is not that of its holders", facts);
+  const waiting = Array.from(lock.queue, (claim) => standingOf(claim, lock)?.mode);
+  const exclusive = waiting.filter((mode) => mode === "exclusive").length;
+  assert(lock.exclusiveWaiters === exclusive, "the count of exclusive waiters is wrong", facts);
+  for (const barrier of lock.barriers) {
+    const mode = barrier.resources.find((claimed) => claimed.resource === lock)?.mode;
     assert(
-      lock.holders.size > 0 ||
-        lock.delayUntil > state.now ||
-        head === undefined ||
-        isDue ||
-        state.budgetLeft <= 0,
-      "a free lock was not handed on",
-      { lock: lock.name },
+      lock.mode === undefined || (lock.mode === "shared" && mode === "shared"),
+      "held in spite of a barrier (I8)",
+      facts,
     );
   }
+}
+
+function checkSemaphore(semaphore: Semaphore): void {
+  const facts = { semaphore: semaphore.name };
+  assert(
+    permitsIn(semaphore, semaphore.holders) === semaphore.held,
+    "the count of permits held is wrong",
+    facts,
+  );
+  const behind = [...semaphore.barriers].flatMap(({ resources }) => resources);
+  let cooling = 0;
+  for (const claimed of behind) {
+    if (claimed.mode === "permits" && claimed.resource === semaphore) cooling += claimed.kept;
+  }
+  assert(cooling === semaphore.cooling, "the count of permits that cool is wrong", facts);
+  for (const waiter of semaphore.queue) {
+    const claimed = standingOf(waiter, semaphore);
+    assert(
+      claimed?.mode === "permits" && claimed.permits <= semaphore.capacity,
+      "a wait that can never end",
+      facts,
+    );
+  }
+}
+
+function permitsIn(semaphore: Semaphore, claims: Iterable<Claim>): number {
+  let permits = 0;
+  for (const claim of claims) {
+    const claimed = standingOf(claim, semaphore);
+    if (claimed?.mode === "permits") permits += claimed.kept;
+  }
+  return permits;
+}
+
+function checkBarrier(state: LockState, barrier: Barrier): void {
+  const facts = { fence: barrier.fence };
+  assert(barrierEnd(barrier) > state.now || state.budgetLeft <= 0, "a barrier outlived its end", facts);
+  for (const { resource } of barrier.resources)
+    assert(resource.barriers.has(barrier), "a barrier is nowhere", facts);
+}
+
+/** The index of owners says what the claims say. */
+function checkOwners(session: Session): void {
+  let entries = 0;
+  for (const claim of session.claims.values()) {
+    const owner = claim.owner === undefined ? undefined : session.owners.get(claim.owner);
+    const facts = { claim: claim.id };
+    if (claim.owner === undefined) continue;
+    if (claim.state === "waiting") {
+      entries++;
+      assert(owner?.waiting === claim, "an owner waits for one thing (§3)", facts);
+    }
+    for (const { resource, mode } of claim.resources) {
+      if (claim.state !== "held" || mode === "permits") continue;
+      entries++;
+      assert(owner?.held.get(resource.name) === claim, "an owner's hold is not in its index", facts);
+    }
+  }
+  for (const owner of session.owners.values())
+    entries -= owner.held.size + (owner.waiting === undefined ? 0 : 1);
+  assert(entries === 0, "the index of owners has more than there is", { session: session.ref });
 }
 
 function checkSessions(state: LockState): void {
@@ -100,6 +185,7 @@ function checkSessions(state: LockState): void {
     );
     assert(session.expiresAt > state.now || state.budgetLeft <= 0, "a due session was not swept", facts);
     assert(state.sessionsByRef.get(session.ref) === session, "a session is filed under its ref", facts);
+    checkOwners(session);
   }
   assert(
     state.sessionsByRef.size === state.sessions.size + state.tombstones.size,

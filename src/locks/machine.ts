@@ -3,7 +3,7 @@
  *
  *   entry ──▶ 1 cluster time      now = max(now, stamp)
  *             2 due deadlines     in the order (deadline, kind, id), each with its grants, within the work budget
- *             3 the command       open-session keep-alive close-session acquire release cancel found advance-time
+ *             3 the command       a session's, a claim's, a semaphore's, or of settings and time
  *             4 grants            of whatever the command freed
  *         ──▶ outcome, changed claims
  *
@@ -11,13 +11,17 @@
  * It reads no clock, no randomness and no configuration; whatever it needs is in the entry or in the state.
  */
 import { assert, present, unreachable } from "../base/assert.ts";
-import { acquire, cancel, release } from "./claims.ts";
-import type { Command, FoundCommand } from "./commands.ts";
+import { barrierEnd } from "./barriers.ts";
+import { acquire, cancel, release, shrink } from "./claims.ts";
+import type { Command, FoundCommand, SetSettingsCommand } from "./commands.ts";
 import { DeadlineQueue, type Mark } from "./deadlines.ts";
+import { ownDeadline } from "./endings.ts";
 import { grantWhatIsFree } from "./grants.ts";
 import type { Outcome } from "./outcomes.ts";
-import type { ClaimChange, Lock, LockState } from "./records.ts";
-import { closeSession, keepAlive, openSession, pruneTombstones } from "./sessions.ts";
+import type { ClaimChange, LockState, Resource } from "./records.ts";
+import { deleteSemaphore, setSemaphore } from "./semaphores.ts";
+import { closeSession, keepAlive, killSession, openSession, pruneTombstones } from "./sessions.ts";
+import { settingFaults } from "./settings.ts";
 import { sweep, sweepAll } from "./sweep.ts";
 
 /** An entry as the machine sees it. `command` is absent for the empty entry that opens a term. */
@@ -48,7 +52,9 @@ export function createLockState(): LockState {
     sessionsByRef: new Map(),
     claims: new Map(),
     remembered: new Map(),
-    locks: new Map(),
+    resources: new Map(),
+    barriers: new Map(),
+    setSemaphores: 0,
     deadlines: new DeadlineQueue(),
     ttlCounts: new Map(),
     heldCount: 0,
@@ -88,13 +94,13 @@ function applyCommand(state: LockState, command: Command | undefined): Outcome {
   sweep(state);
   pruneTombstones(state);
   dropStaleMarks(state);
-  const touched = new Set<Lock>();
+  const touched = new Set<Resource>();
   const outcome = execute(state, command, touched);
   grantWhatIsFree(state, touched);
   return outcome;
 }
 
-function execute(state: LockState, command: Exclude<Command, FoundCommand>, touched: Set<Lock>): Outcome {
+function execute(state: LockState, command: Exclude<Command, FoundCommand>, touched: Set<Resource>): Outcome {
   switch (command.kind) {
     case "advance-time":
       return { kind: "done" };
@@ -104,12 +110,22 @@ function execute(state: LockState, command: Exclude<Command, FoundCommand>, touc
       return { kind: "keep-alive", items: command.items.map((item) => keepAlive(state, item, touched)) };
     case "close-session":
       return closeSession(state, command.sessionId, touched);
+    case "kill-session":
+      return killSession(state, command, touched);
     case "acquire":
       return acquire(state, command, touched);
     case "release":
       return release(state, command, touched);
+    case "shrink":
+      return shrink(state, command, touched);
     case "cancel":
       return cancel(state, command, touched);
+    case "set-semaphore":
+      return setSemaphore(state, command, touched);
+    case "delete-semaphore":
+      return deleteSemaphore(state, command, touched);
+    case "set-settings":
+      return setSettings(state, command);
     default:
       return unreachable(command);
   }
@@ -123,16 +139,28 @@ function found(state: LockState, command: FoundCommand): Outcome {
   return { kind: "done" };
 }
 
+/** All of the changes or none. They count from the next entry on; what was granted under the old ones stays. */
+function setSettings(state: LockState, { changes }: SetSettingsCommand): Outcome {
+  const settings = { ...present(state.settings, "settings"), ...Object.fromEntries(changes) };
+  const faults = settingFaults(settings);
+  if (faults.length > 0) return { kind: "settings-refused", faults };
+  state.settings = settings;
+  return { kind: "settings", settings };
+}
+
 /** True while the mark reminds of a deadline that its record still has. */
 function isNeeded(state: LockState, mark: Mark): boolean {
   switch (mark.kind) {
     case "session":
       return state.sessions.has(mark.id);
-    case "lock-delay":
-      return state.locks.get(mark.id)?.delayUntil === mark.at;
+    case "barrier": {
+      const barrier = state.barriers.get(Number(mark.id));
+      return barrier !== undefined && barrierEnd(barrier) === mark.at;
+    }
+    case "max-hold":
     case "wait": {
       const claim = state.claims.get(mark.id);
-      return claim?.state === "waiting" && claim.waitDeadline === mark.at;
+      return claim !== undefined && ownDeadline(claim) === mark.at;
     }
     default:
       return unreachable(mark.kind);
@@ -141,7 +169,8 @@ function isNeeded(state: LockState, mark: Mark): boolean {
 
 /** Bounds the marks by what exists: claims that were granted long before their wait ended leave theirs behind. */
 function dropStaleMarks(state: LockState): void {
-  const bound = 1024 + 2 * (state.sessions.size + state.waitingCount + state.locks.size);
+  const live = state.sessions.size + state.waitingCount + state.heldCount + state.barriers.size;
+  const bound = 1024 + 2 * live;
   if (state.deadlines.size <= bound) return;
   const seen = new Set<string>();
   state.deadlines.keepOnly((mark) => {

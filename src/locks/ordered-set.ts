@@ -20,18 +20,18 @@ export class OrderedSet<T extends object> implements Iterable<T> {
 
   add(item: T): void {
     assert(!this.#slotOf.has(item), "an item is added once");
+    if (this.#slots.length > 32 && this.#slots.length > 2 * this.#slotOf.size) this.#compact();
     this.#slotOf.set(item, this.#slots.length);
     this.#slots.push(item);
   }
 
-  /** False when it was not there. */
+  /** False when it was not there. Moves nobody, so that a walk may remove what it meets. */
   remove(item: T): boolean {
     const slot = this.#slotOf.get(item);
     if (slot === undefined) return false;
     this.#slotOf.delete(item);
     this.#slots[slot] = undefined;
     while (this.#front < this.#slots.length && this.#slots[this.#front] === undefined) this.#front++;
-    if (this.#slots.length > 32 && this.#slots.length > 2 * this.#slotOf.size) this.#compact();
     return true;
   }
 
@@ -48,6 +48,7 @@ export class OrderedSet<T extends object> implements Iterable<T> {
     return position;
   }
 
+  /** In order. Items may be removed meanwhile, none added. */
   *[Symbol.iterator](): Iterator<T> {
     for (let i = this.#front; i < this.#slots.length; i++) {
       const item = this.#slots[i];

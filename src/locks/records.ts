@@ -7,8 +7,8 @@ import type { DeadlineQueue } from "./deadlines.ts";
 import type { OrderedSet } from "./ordered-set.ts";
 import type { Settings } from "./settings.ts";
 
-/** Why a session ended. `expired` is unclean: its holds leave a lock-delay behind. */
-export type SessionEndReason = "expired" | "closed";
+/** Why a session ended. All but `closed` are unclean: its holds leave a lock-delay behind. */
+export type SessionEndReason = "expired" | "closed" | "killed";
 
 /** Why a claim ended; exactly once (I4). Later issues add the other reasons of SEMANTICS §3. */
 export type ClaimEndReason =
@@ -17,10 +17,13 @@ export type ClaimEndReason =
   | "cancelled"
   | "wait-timeout"
   | "session-expired"
-  | "session-closed";
+  | "session-closed"
+  | "session-killed"
+  | "max-hold"
+  | "exceeds-capacity";
 
 /** Why a claim is not granted now. */
-export type BlockReason = "held" | "queue-ahead" | "lock-delay";
+export type BlockReason = "held" | "queue-ahead" | "lock-delay" | "hand-back" | "capacity";
 
 export interface Session {
   readonly id: string;
@@ -40,6 +43,8 @@ export interface Session {
   seen: number;
   /** Live claims, oldest first. */
   readonly claims: Map<string, Claim>;
+  /** Live claims that name an owner, by owner. */
+  readonly owners: Map<string, Owner>;
   /** Holds that ended otherwise than by the session's own request and are not acknowledged, oldest first. */
   unseenEnds: UnseenEnd[];
   /** Ended claims still remembered, oldest first. */
@@ -55,10 +60,21 @@ export interface SessionEnd {
   readonly at: number;
   readonly wallMs: number;
   readonly revision: number;
+  /** What the operator who killed it said; else empty. */
+  readonly note: string;
+}
+
+/** A thread of control inside a session: what it holds and what it waits for. Follows from the claims. */
+export interface Owner {
+  /** At most one. */
+  waiting: Claim | undefined;
+  /** Its holds of locks, by the lock's name. */
+  readonly held: Map<string, Claim>;
 }
 
 export interface UnseenEnd {
   readonly claimId: string;
+  readonly fence: number;
   readonly reason: ClaimEndReason;
   readonly revision: number;
 }
@@ -68,6 +84,8 @@ export interface Claim {
   readonly session: Session;
   readonly resources: readonly ClaimedResource[];
   readonly lockDelayMs: number | undefined;
+  readonly maxHoldMs: number | undefined;
+  readonly owner: string | undefined;
   readonly metadata: Metadata;
   readonly cancelOnDisconnect: boolean;
   /** Revision and cluster time of the acquire. */
@@ -102,7 +120,7 @@ export interface Refusal {
   readonly reason: BlockReason;
   readonly blockedBy: readonly Blocker[];
   readonly queueLength: number;
-  /** Cluster time at which the lock-delay ends. */
+  /** Cluster time at which enough of a lock-delay or hand-back is over. */
   readonly availableAt: number | undefined;
 }
 
@@ -110,24 +128,79 @@ export interface Blocker {
   readonly claimId: string;
   readonly sessionRef: string;
   readonly label: string;
+  readonly owner: string | undefined;
   readonly heldAt: number | undefined;
   readonly metadata: Metadata;
 }
 
-export interface ClaimedResource {
-  readonly lock: Lock;
+/** One thing that a claim names, and how. */
+export type ClaimedResource = ClaimedLock | ClaimedPermits;
+
+export interface ClaimedLock {
+  readonly resource: Lock;
   readonly mode: LockMode;
 }
 
-/** A lock with state: held, waited for, or in its lock-delay. Idle locks are deleted. */
-export interface Lock {
+export interface ClaimedPermits {
+  readonly resource: Semaphore;
+  readonly mode: "permits";
+  /** What was asked for. */
+  readonly permits: number;
+  /** What is left of it: 1 <= kept <= permits. */
+  kept: number;
+}
+
+/** Something with state under a name: held, waited for, or not to be granted for a while. */
+export type Resource = Lock | Semaphore;
+
+interface ResourceState {
   readonly name: string;
-  /** I1: at most one, while only exclusive mode exists. */
   readonly holders: OrderedSet<Claim>;
   readonly queue: OrderedSet<Claim>;
-  /** Cluster time before which nothing is granted; 0 is none. */
-  delayUntil: number;
+  /** What ended holds left behind, in the order of their ends. */
+  readonly barriers: Set<Barrier>;
   revision: number;
+}
+
+/** Idle locks are deleted. I1: one exclusive holder, or shared ones only. */
+export interface Lock extends ResourceState {
+  readonly kind: "lock";
+  /** Of its holders; undefined when there are none. */
+  mode: LockMode | undefined;
+  /** Exclusive claims in its queue. */
+  exclusiveWaiters: number;
+  /** The highest fences granted in each mode since the lock has state; 0 is none. */
+  exclusiveMark: number;
+  sharedMark: number;
+}
+
+/** Deleted when idle, unless it was set. I2: held + cooling <= capacity, except after a decrease. */
+export interface Semaphore extends ResourceState {
+  readonly kind: "semaphore";
+  capacity: number;
+  /** True: made or resized by an operator, stays until deleted. */
+  isSet: boolean;
+  /** Permits of its holders. */
+  held: number;
+  /** Permits of its barriers. */
+  cooling: number;
+}
+
+/**
+ * What an unclean end leaves behind: for a while its resources are not granted, because the holder may still act on
+ * what it believed. Over when both times have passed.
+ */
+export interface Barrier {
+  /** Of the hold that ended. */
+  readonly fence: number;
+  readonly resources: readonly ClaimedResource[];
+  /** Cluster time at which the lock-delay is over (Chubby §2.4). */
+  readonly delayUntil: number;
+  /**
+   * Cluster time at which the session's lease as it stood at the end is over; 0 when nothing is to be handed back,
+   * also since the session acknowledged the end.
+   */
+  handBackUntil: number;
 }
 
 /** What a step did to a claim, in order: whoever waits for one is woken by it. */
@@ -158,7 +231,12 @@ export interface LockState {
   readonly claims: Map<string, Claim>;
   /** Remembered claims in the order of their ends. */
   readonly remembered: Map<string, Claim>;
-  readonly locks: Map<string, Lock>;
+  /** Locks and semaphores share one space of names. */
+  readonly resources: Map<string, Resource>;
+  /** By the fence of the hold that ended. */
+  readonly barriers: Map<number, Barrier>;
+  /** Semaphores that stay until deleted. */
+  setSemaphores: number;
   readonly deadlines: DeadlineQueue;
   /** Live sessions for each ttl: the shortest decides how often time is logged. */
   readonly ttlCounts: Map<number, number>;

@@ -4,25 +4,27 @@
  * (etcd #12528, #15247). SEMANTICS §1 rules 3–6, §2.
  */
 import { present } from "../base/assert.ts";
-import type { KeepAliveItem, OpenSessionCommand } from "./commands.ts";
-import { endSession, forget, settleSession } from "./endings.ts";
+import { acknowledgeEnd } from "./barriers.ts";
+import type { KeepAliveItem, KillSessionCommand, OpenSessionCommand } from "./commands.ts";
+import { endSession, forget, settleClaimsOf, settleSession } from "./endings.ts";
 import type { KeepAliveOutcome, Outcome, SessionEnded, SessionUnknown } from "./outcomes.ts";
-import type { Lock, LockState, Session } from "./records.ts";
+import type { LockState, Resource, Session } from "./records.ts";
 import { grantedTtlMs } from "./settings.ts";
 import { sweepAll } from "./sweep.ts";
 
 /** Tombstones that one entry removes because of their age. */
 const prunedAtOnce = 8;
 
-/** The live session of that id, settled if it was due; or why there is none. */
+/** The live session of that id, settled with its claims as far as they were due; or why there is none. */
 export function liveSession(
   state: LockState,
   sessionId: string,
-  touched: Set<Lock>,
+  touched: Set<Resource>,
 ): Session | SessionEnded | SessionUnknown {
   const session = state.sessions.get(sessionId);
   if (session !== undefined) {
     if (session.expiresAt <= state.now) settleSession(state, session, touched);
+    if (session.end === undefined) settleClaimsOf(state, session, touched);
     return session.end === undefined ? session : { kind: "session-ended", session };
   }
   const ended = state.tombstones.get(sessionId);
@@ -30,7 +32,7 @@ export function liveSession(
 }
 
 /** Opens a session; the same call again renews it like a keepalive and returns it. */
-export function openSession(state: LockState, command: OpenSessionCommand, touched: Set<Lock>): Outcome {
+export function openSession(state: LockState, command: OpenSessionCommand, touched: Set<Resource>): Outcome {
   const settings = present(state.settings, "settings");
   const found = liveSession(state, command.sessionId, touched);
   if (!("kind" in found)) {
@@ -59,6 +61,7 @@ export function openSession(state: LockState, command: OpenSessionCommand, touch
     lastRenewal: state.revision,
     seen: 0,
     claims: new Map(),
+    owners: new Map(),
     unseenEnds: [],
     remembered: new Map(),
     forgottenUpTo: 0,
@@ -83,12 +86,14 @@ function isSameBody(session: Session, command: OpenSessionCommand): boolean {
   );
 }
 
-export function keepAlive(state: LockState, item: KeepAliveItem, touched: Set<Lock>): KeepAliveOutcome {
+export function keepAlive(state: LockState, item: KeepAliveItem, touched: Set<Resource>): KeepAliveOutcome {
   const session = liveSession(state, item.sessionId, touched);
   if ("kind" in session) return session;
   if (item.seen > session.lastRenewal) return { kind: "seen-ahead", lastRenewal: session.lastRenewal };
   if (item.seen > session.seen) {
     session.seen = item.seen;
+    for (const end of session.unseenEnds)
+      if (end.revision <= item.seen) acknowledgeEnd(state, end.fence, touched);
     session.unseenEnds = session.unseenEnds.filter((end) => end.revision > item.seen);
   }
   renew(state, session);
@@ -103,10 +108,10 @@ function renew(state: LockState, session: Session): void {
 }
 
 /** A clean end: nothing is delayed. Closing again says the same; a session that expired says so. */
-export function closeSession(state: LockState, sessionId: string, touched: Set<Lock>): Outcome {
+export function closeSession(state: LockState, sessionId: string, touched: Set<Resource>): Outcome {
   const session = liveSession(state, sessionId, touched);
   if (!("kind" in session)) {
-    endSession(state, session, "closed", state.now, touched);
+    endSession(state, session, { reason: "closed", at: state.now, note: "" }, touched);
     return { kind: "session-closed", session };
   }
   if (session.kind === "session-ended" && session.session.end?.reason === "closed") {
@@ -115,13 +120,32 @@ export function closeSession(state: LockState, sessionId: string, touched: Set<L
   return session;
 }
 
+/**
+ * An operator's end of a session: unclean, and its holder may believe until its lease is over (hand-back). Killing it
+ * again says the same; one that expired or was closed says so.
+ */
+export function killSession(state: LockState, command: KillSessionCommand, touched: Set<Resource>): Outcome {
+  const known = state.sessionsByRef.get(command.sessionRef);
+  const session =
+    known === undefined ? ({ kind: "session-unknown" } as const) : liveSession(state, known.id, touched);
+  if (!("kind" in session)) {
+    endSession(state, session, { reason: "killed", at: state.now, note: command.note }, touched);
+    return { kind: "session-killed", session };
+  }
+  if (session.kind === "session-ended" && session.session.end?.reason === "killed") {
+    return { kind: "session-killed", session: session.session };
+  }
+  return session;
+}
+
 /** Drops what is remembered of sessions that ended long ago, or of the oldest when there are too many. */
 export function pruneTombstones(state: LockState): void {
-  const { tombstoneMs, tombstones } = present(state.settings, "settings");
+  const { tombstoneMs, tombstones, sweepBudget } = present(state.settings, "settings");
   let pruned = 0;
   for (const session of state.tombstones.values()) {
     const isOld = present(session.end, "the end of an ended session").at + tombstoneMs <= state.now;
-    if (state.tombstones.size <= tombstones && !(isOld && pruned < prunedAtOnce)) break;
+    const max = state.tombstones.size > tombstones ? sweepBudget : isOld ? prunedAtOnce : 0;
+    if (pruned >= max) break;
     state.tombstones.delete(session.id);
     state.sessionsByRef.delete(session.ref);
     for (const claim of session.remembered.values()) forget(state, claim);

@@ -4,10 +4,11 @@
  * counts or describes what may be due sweeps the rest first.
  */
 import { unreachable } from "../base/assert.ts";
-import type { Mark } from "./deadlines.ts";
-import { settleSession } from "./endings.ts";
-import { grantWhatIsFree, settleWaiter } from "./grants.ts";
-import type { Lock, LockState } from "./records.ts";
+import { barrierEnd, lowerBarrier } from "./barriers.ts";
+import { isBehind, type Mark } from "./deadlines.ts";
+import { ownDeadline, settleClaim, settleSession } from "./endings.ts";
+import { grantWhatIsFree } from "./grants.ts";
+import type { LockState, Resource } from "./records.ts";
 
 /** Handles the deadlines that are due, in order, while the budget lasts. What is left is settled when touched. */
 export function sweep(state: LockState): void {
@@ -15,13 +16,13 @@ export function sweep(state: LockState): void {
     const mark = state.deadlines.first();
     if (mark === undefined || mark.at > state.now || state.budgetLeft <= 0) return;
     state.deadlines.takeFirst();
-    const touched = new Set<Lock>();
+    const touched = new Set<Resource>();
     handleDue(state, mark, touched);
     grantWhatIsFree(state, touched);
   }
 }
 
-function handleDue(state: LockState, mark: Mark, touched: Set<Lock>): void {
+function handleDue(state: LockState, mark: Mark, touched: Set<Resource>): void {
   switch (mark.kind) {
     case "session": {
       const session = state.sessions.get(mark.id);
@@ -30,14 +31,15 @@ function handleDue(state: LockState, mark: Mark, touched: Set<Lock>): void {
       else settleSession(state, session, touched);
       return;
     }
-    case "lock-delay": {
-      const lock = state.locks.get(mark.id);
-      if (lock !== undefined) touched.add(lock);
+    case "barrier": {
+      const barrier = state.barriers.get(Number(mark.id));
+      if (barrier !== undefined && barrierEnd(barrier) === mark.at) lowerBarrier(state, barrier, touched);
       return;
     }
+    case "max-hold":
     case "wait": {
       const claim = state.claims.get(mark.id);
-      if (claim?.state === "waiting" && claim.waitDeadline === mark.at) settleWaiter(state, claim, touched);
+      if (claim !== undefined && ownDeadline(claim) === mark.at) settleClaim(state, claim, touched);
       return;
     }
     default:
@@ -47,7 +49,7 @@ function handleDue(state: LockState, mark: Mark, touched: Set<Lock>): void {
 
 /** Sweeps what the budget left over. Nothing, in the common case. */
 export function sweepAll(state: LockState): void {
-  while ((state.deadlines.first()?.at ?? Infinity) <= state.now) {
+  while (isBehind(state)) {
     state.budgetLeft = Number.MAX_SAFE_INTEGER;
     sweep(state);
   }

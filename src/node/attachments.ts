@@ -3,7 +3,7 @@
  * Leader's memory only: none of it is state, it only leads to proposals. It forgets everything when leadership ends.
  */
 import type { Claim, ClaimChange } from "../locks/records.ts";
-import type { ClaimListener, View } from "./contract.ts";
+import type { ClaimListener, SessionListener, View } from "./contract.ts";
 
 export interface CancelRequest {
   readonly claimId: string;
@@ -12,6 +12,7 @@ export interface CancelRequest {
 
 export class Attachments {
   readonly #listeners = new Map<string, Set<ClaimListener>>();
+  readonly #sessionListeners = new Map<string, Set<SessionListener>>();
   /** Live claims that an answer of this tenure has named, waiting or held. */
   readonly #answered = new Set<string>();
   /** Since when (monotonic ms) nobody polls a waiting claim that wants to be cancelled then. */
@@ -32,6 +33,31 @@ export class Attachments {
     };
   }
 
+  /** `waiting` are the session's claims that wait now. */
+  watchSession(sessionId: string, waiting: Iterable<Claim>, listener: SessionListener): () => void {
+    const listeners = this.#sessionListeners.get(sessionId) ?? new Set();
+    this.#sessionListeners.set(sessionId, listeners.add(listener));
+    for (const { id } of waiting) {
+      this.#unattendedSince.delete(id);
+      this.#gone.delete(id);
+    }
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#sessionListeners.get(sessionId) === listeners) {
+        this.#sessionListeners.delete(sessionId);
+      }
+    };
+  }
+
+  /** Nobody polls these claims any more by their session; whoever wants that has the usual time to come back. */
+  leaveSession(waiting: Iterable<Claim>, monotonicMs: number): void {
+    for (const claim of waiting) this.#noteUnattended(claim, monotonicMs);
+  }
+
+  #isAttended({ id, session }: Claim): boolean {
+    return this.#listeners.has(id) || this.#sessionListeners.has(session.id);
+  }
+
   noteAnswered(claim: Claim, monotonicMs: number): void {
     if (claim.state === "ended") return;
     this.#answered.add(claim.id);
@@ -42,7 +68,7 @@ export class Attachments {
     const wants = claim.state === "waiting" && claim.cancelOnDisconnect;
     // The order of the map is the order of time, so a claim that was polled again goes to the end.
     this.#unattendedSince.delete(claim.id);
-    if (wants && !this.#listeners.has(claim.id)) this.#unattendedSince.set(claim.id, monotonicMs);
+    if (wants && !this.#isAttended(claim)) this.#unattendedSince.set(claim.id, monotonicMs);
   }
 
   /** A new leader does not know who was attached where: everybody gets the full time to come back. */
@@ -56,7 +82,7 @@ export class Attachments {
 
   /** The last request went away unanswered. What should be proposed, if anything. */
   abandon(claim: Claim): CancelRequest | undefined {
-    if (!claim.cancelOnDisconnect || this.#listeners.has(claim.id)) return undefined;
+    if (!claim.cancelOnDisconnect || this.#isAttended(claim)) return undefined;
     if (claim.state === "waiting") {
       if (!this.#answered.has(claim.id)) this.#gone.add(claim.id);
       return { claimId: claim.id, fence: undefined };
@@ -81,7 +107,12 @@ export class Attachments {
     const wasGone = this.#gone.delete(claim.id);
     if (change.state === "ended") this.#answered.delete(claim.id);
     for (const listener of listeners ?? []) listener(claim, view);
-    return change.state === "held" && wasGone && listeners === undefined ? this.#giveBack(claim) : undefined;
+    const ofSession = this.#sessionListeners.get(claim.session.id);
+    this.#sessionListeners.delete(claim.session.id);
+    for (const listener of ofSession ?? []) listener(view);
+    return change.state === "held" && wasGone && listeners === undefined && ofSession === undefined
+      ? this.#giveBack(claim)
+      : undefined;
   }
 
   /** Waiting claims that nobody has polled for `graceMs`. Each is returned once. */
@@ -99,11 +130,14 @@ export class Attachments {
   /** This node stopped leading: everybody who listens here must ask the next leader. */
   endTenure(view: View): void {
     const all = [...this.#listeners.values()];
+    const ofSessions = [...this.#sessionListeners.values()];
     this.#listeners.clear();
+    this.#sessionListeners.clear();
     this.#tenureFrom = undefined;
     this.#answered.clear();
     this.#unattendedSince.clear();
     this.#gone.clear();
     for (const listeners of all) for (const listener of listeners) listener(undefined, view);
+    for (const listeners of ofSessions) for (const listener of listeners) listener(undefined);
   }
 }

@@ -44,6 +44,9 @@ export interface View {
 /** Called when the watched claim was granted or ended, or (`undefined`) when this node stopped leading. */
 export type ClaimListener = (claim: Claim | undefined, view: View) => void;
 
+/** Called when a claim of the watched session was granted or ended, or (`undefined`) when this node stopped leading. */
+export type SessionListener = (view: View | undefined) => void;
+
 export interface NodeStatus {
   /** `name` of this node and of the leader it knows. */
   readonly name: string;
@@ -87,6 +90,8 @@ export interface HoldfastNode {
    * Register it in the callback that showed the claim waiting, so that no change is missed.
    */
   watchClaim(claimId: string, listener: ClaimListener): () => void;
+  /** The same for all claims of a live session at once; it counts as attached to each of them. */
+  watchSession(sessionId: string, listener: SessionListener): () => void;
   /** An answer that names this claim is being written: its client knows of it and may come back for it. */
   noteAnswered(claimId: string): void;
   /**

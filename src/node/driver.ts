@@ -34,6 +34,7 @@ import type {
   Proposal,
   ReadReply,
   Reply,
+  SessionListener,
   View,
 } from "./contract.ts";
 import { type Fate, Pending, type Waiter } from "./pending.ts";
@@ -107,6 +108,15 @@ const entriesAppliedAtOnce = 500;
 
 /** Sessions renewed by one entry at most. */
 const keepAliveItemsMax = 1_000;
+
+/** What is taken although the log is full: it ends things, and without it nobody could get out of that. */
+const relieving: ReadonlySet<Proposal["kind"]> = new Set([
+  "release",
+  "shrink",
+  "cancel",
+  "close-session",
+  "kill-session",
+]);
 
 class Driver implements NodeDriver {
   readonly #options: NodeOptions;
@@ -186,9 +196,7 @@ class Driver implements NodeDriver {
     const notLeading = this.#notLeading();
     if (notLeading !== undefined) return reply(notLeading);
     const fullness = this.#logFullness();
-    const isRelief =
-      proposal.kind === "release" || proposal.kind === "close-session" || proposal.kind === "cancel";
-    if (fullness === "exhausted" || (fullness === "full" && !isRelief)) {
+    if (fullness === "exhausted" || (fullness === "full" && !relieving.has(proposal.kind))) {
       return reply({ kind: "overloaded", reason: "log-full" });
     }
     if (this.#queue.length >= this.#options.limits.queuedProposals) {
@@ -220,6 +228,20 @@ class Driver implements NodeDriver {
 
   watchClaim(claimId: string, listener: ClaimListener): () => void {
     return this.#attachments.watch(claimId, listener);
+  }
+
+  watchSession(sessionId: string, listener: SessionListener): () => void {
+    const stop = this.#attachments.watchSession(sessionId, this.#waitingOf(sessionId), listener);
+    return () => {
+      stop();
+      if (this.#leadingTerm === undefined) return;
+      this.#attachments.leaveSession(this.#waitingOf(sessionId), this.#host.monotonicMs());
+    };
+  }
+
+  *#waitingOf(sessionId: string): Generator<Claim, void, undefined> {
+    const claims = this.#state.sessions.get(sessionId)?.claims.values() ?? [];
+    for (const claim of claims) if (claim.state === "waiting") yield claim;
   }
 
   noteAnswered(claimId: string): void {

@@ -1,14 +1,26 @@
 /**
- * docs/API.md says what the tables of src/api say, and nothing else. Its tables are rendered here; when one fails,
- * paste what the test expected.
+ * docs/API.md says what the tables of src/api say, and nothing else. Its tables are rendered here; `UPDATE=1` writes
+ * them into the page.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { errorCodes, errorEntry, laterErrorCodes } from "../../src/api/errors.ts";
 import { matchRoute, routeIds, routeOf } from "../../src/api/routes.ts";
 import { claimBody, lockListQuery, openSessionBody, type Schema } from "../../src/api/schemas.ts";
 
-const doc = readFileSync(new URL("../../docs/API.md", import.meta.url), "utf8");
+const page = new URL("../../docs/API.md", import.meta.url);
+let doc = readFileSync(page, "utf8");
+
+/** Holds the table under a heading to these rows; with `UPDATE=1` writes them there first. */
+function expectTable(heading: string, rows: string): void {
+  const old = tableUnder(heading);
+  if (process.env["UPDATE"] === "1" && old !== rows) {
+    const [before = "", after = ""] = doc.split(`\n## ${heading}\n`);
+    doc = `${before}\n## ${heading}\n${after.replace(old, () => rows)}`;
+    writeFileSync(page, doc);
+  }
+  expect(tableUnder(heading)).toBe(rows);
+}
 
 /** The rows of the table under a heading, without its head. */
 function tableUnder(heading: string): string {
@@ -41,17 +53,17 @@ function fieldRows({ properties = {} }: Schema): string {
     .join("\n");
 }
 
-function typeOf({ type, enum: values }: Schema): string {
+function typeOf({ type = "object", enum: values }: Schema): string {
   return values === undefined ? type : values.map((value) => `\`"${value}"\``).join(" or ");
 }
 
 describe("docs/API.md", () => {
   it("lists the endpoints of the route table, and no other", () => {
-    expect(tableUnder("Endpoints")).toBe(endpointRows());
+    expectTable("Endpoints", endpointRows());
   });
 
   it("lists the errors of the catalogue, and no other", () => {
-    expect(tableUnder("Errors")).toBe(errorRows());
+    expectTable("Errors", errorRows());
   });
 
   it("names the reserved codes", () => {
@@ -65,11 +77,11 @@ describe("docs/API.md", () => {
     ["Acquire: fields", claimBody],
     ["List locks: query", lockListQuery],
   ])("%s are those of the schema", (heading, schema) => {
-    expect(tableUnder(heading)).toBe(fieldRows(schema));
+    expectTable(heading, fieldRows(schema));
   });
 
   it("shows only requests that have a route, and codes that exist", () => {
-    const requests = [...doc.matchAll(/\b(GET|POST|DELETE) (\/[^\s`?]*)/g)];
+    const requests = [...doc.matchAll(/\b(GET|POST|PUT|DELETE) (\/[^\s`?]*)/g)];
     const codes = [...doc.matchAll(/"code":"([a-z-]+)"/g)].map((match) => match[1]);
 
     expect(requests.length).toBeGreaterThan(20);
@@ -86,7 +98,9 @@ describe("docs/API.md", () => {
     expect(paths.length).toBeGreaterThan(8);
     for (const path of paths) {
       const plain = path.replace("${NAME}", "name").split("?")[0] ?? "";
-      const found = ["GET", "POST", "DELETE"].some((method) => matchRoute(method, plain).kind === "route");
+      const found = ["GET", "POST", "PUT", "DELETE"].some(
+        (method) => matchRoute(method, plain).kind === "route",
+      );
       expect([path, found]).toEqual([path, true]);
     }
   });

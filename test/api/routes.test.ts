@@ -37,8 +37,11 @@ describe("finding the route", () => {
     ["/v1/locks/x%3Aacquire", ["acquire"]],
     ["/v1/locks/x:Acquire", ["acquire"]],
     ["/v1/locks/x:acquir%65", ["acquire"]],
-    ["/v1/sessions/abc", ["keepalive"]],
-    ["/v1/sessions/abc:kill", ["keepalive"]],
+    ["/v1/sessions/abc", ["keepalive", "kill"]],
+    ["/v1/sessions/abc:revoke", ["keepalive", "kill"]],
+    ["/v1/claims/c_1", ["shrink"]],
+    ["/v1/claims/c_1:convert", ["shrink"]],
+    ["/v1/sequencers", ["check"]],
     ["/v1/cluster", ["transfer-leadership"]],
     ["/v1/cluster:snapshot", ["transfer-leadership"]],
   ])("POST %s has no such verb, and the answer lists those there are", (path, verbs) => {
@@ -54,7 +57,10 @@ describe("finding the route", () => {
     ["PUT", "/v1/sessions/abc", ["DELETE", "GET", "POST"]],
     ["GET", "/v1/sessions/abc:keepalive", ["POST"]],
     ["GET", "/v1/cluster:transfer-leadership", ["POST"]],
-    ["POST", "/v1/claims/c_1", ["DELETE", "GET"]],
+    ["PUT", "/v1/claims/c_1", ["DELETE", "GET", "POST"]],
+    ["GET", "/v1/batch", ["POST"]],
+    ["DELETE", "/v1/cluster/settings", ["GET", "PUT"]],
+    ["POST", "/v1/sessions/abc/claims", ["GET"]],
     ["POST", "/livez", ["GET"]],
     ["OPTIONS", "/readyz", ["GET"]],
   ])("%s %s is refused with the methods that there are", (method, path, allow) => {
@@ -73,9 +79,9 @@ describe("finding the route", () => {
     ["GET", "/v1/sessions/a/b"],
     ["GET", "/v1/claims/"],
     ["GET", "/v1/claims/a/b"],
-    ["POST", "/v1/claims/c_1:convert"],
-    ["GET", "/v1/semaphores/x"],
-    ["POST", "/v1/batch"],
+    ["GET", "/v1/sessions//claims"],
+    ["GET", "/v1/sessions/a/claims/b"],
+    ["GET", "/v1/sessions/a:b/claims"],
     ["GET", "/v1/watch"],
     ["GET", "/metrics"],
     ["GET", "/openapi.json"],
@@ -91,7 +97,7 @@ describe("the route table", () => {
   it("finds every route by its own path", () => {
     for (const id of routeIds) {
       const { method, path, verb } = routeOf(id);
-      const raw = path.replace(/\{.*\}/, "some-thing") + (verb === undefined ? "" : `:${verb}`);
+      const raw = path.replace(/\{[^}]*\}/, "some-thing") + (verb === undefined ? "" : `:${verb}`);
 
       expect(matchRoute(method, raw)).toMatchObject({ kind: "route", id });
     }
@@ -110,7 +116,9 @@ describe("the route table", () => {
     for (const id of routeIds) {
       const { body, query } = routeOf(id);
 
-      if (body !== undefined) expect([id, body.additionalProperties]).toEqual([id, false]);
+      // Settings are named by a table of their own.
+      if (body !== undefined && id !== "put-settings")
+        expect([id, body.additionalProperties]).toEqual([id, false]);
       if (id !== "livez" && id !== "readyz") expect([id, query.additionalProperties]).toEqual([id, false]);
     }
   });

@@ -4,8 +4,8 @@ import { Packr } from "msgpackr";
 import { expect, it } from "vitest";
 import { decodeCommand, encodeCommand } from "../../src/codec/command.ts";
 import { DecodeError } from "../../src/codec/entry.ts";
-import type { Command } from "../../src/locks/commands.ts";
-import { defaultSettings } from "../../src/locks/settings.ts";
+import type { Command, ResourceRequest } from "../../src/locks/commands.ts";
+import { defaultSettings, settingNames } from "../../src/locks/settings.ts";
 import { check } from "../prop.ts";
 
 const number = fc.nat(Number.MAX_SAFE_INTEGER);
@@ -16,6 +16,17 @@ const metadata = fc
   .map((pairs) => pairs.sort(([a], [b]) => (a < b ? -1 : 1)));
 const maybe = fc.option(number, { nil: undefined });
 const wallMs = number;
+
+const positive = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const name = fc.string({ minLength: 1, maxLength: 100 });
+const resource: fc.Arbitrary<ResourceRequest> = fc.oneof(
+  fc.record({
+    kind: fc.constant("lock" as const),
+    name,
+    mode: fc.constantFrom("exclusive" as const, "shared" as const),
+  }),
+  fc.record({ kind: fc.constant("semaphore" as const), name, permits: positive, capacity: maybe }),
+);
 
 const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({
@@ -47,16 +58,25 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     wallMs,
     sessionId: id,
     claimId: id,
-    resources: fc
-      .string({ minLength: 1, maxLength: 100 })
-      .map((name) => [{ kind: "lock" as const, name, mode: "exclusive" as const }]),
+    resources: resource.map((one) => [one]),
     waitMs: number,
     lockDelayMs: maybe,
+    maxHoldMs: fc.option(positive, { nil: undefined }),
+    owner: fc.option(fc.string({ minLength: 1, maxLength: 128 }), { nil: undefined }),
     metadata,
     cancelOnDisconnect: fc.boolean(),
   }),
   fc.record({ kind: fc.constant("release" as const), wallMs, sessionId: id, claimId: id }),
   fc.record({ kind: fc.constant("cancel" as const), wallMs, claimId: id, fence: maybe }),
+  fc.record({ kind: fc.constant("kill-session" as const), wallMs, sessionRef: id, note: text }),
+  fc.record({ kind: fc.constant("shrink" as const), wallMs, sessionId: id, claimId: id, permits: positive }),
+  fc.record({ kind: fc.constant("set-semaphore" as const), wallMs, name, capacity: number }),
+  fc.record({ kind: fc.constant("delete-semaphore" as const), wallMs, name }),
+  fc.record({
+    kind: fc.constant("set-settings" as const),
+    wallMs,
+    changes: fc.array(fc.tuple(fc.constantFrom(...settingNames), number), { maxLength: 20 }),
+  }),
 );
 
 it("every command comes back exactly as it was", () => {
@@ -107,29 +127,57 @@ it("hostile bytes: whatever comes, it decodes to a command or is a DecodeError",
 
 it("values that msgpack could carry and a command never holds are refused", () => {
   const pack = (value: unknown): Uint8Array => new Packr({ useRecords: false, moreTypes: true }).pack(value);
+  const acquire = (
+    resources: unknown,
+    more: readonly unknown[] = [0, null, null, null, [], true],
+  ): unknown => [2, 6, 0, "s", "c", resources, ...more];
+  // What is refused below is refused for the one thing that is wrong with it.
+  for (const sound of [
+    [0, "a"],
+    [1, "a"],
+    [2, "a", 1, null],
+    [2, "a", 1, 5],
+  ]) {
+    expect(decodesOrRefuses(pack(acquire(sound))), JSON.stringify(sound)).toBe(true);
+  }
   const hostile: readonly unknown[] = [
     null,
     {},
     [],
-    [1, 5, 0, 12],
-    [1, 5, 0, new Date(0)],
-    [1, 5, 0, /x/],
-    [1, 5, 0, new Map([["a", 1]])],
-    [1, 5, 0, "s".repeat(65)],
-    [1, 5, 0, "s", "too much"],
-    [1, 5, -1, "s"],
-    [1, 5, 1.5, "s"],
-    [1, 5, 2 ** 60, "s"],
-    [1, 5, Number.NaN, "s"],
-    [2, 5, 0, "s"],
-    [1, 99, 0],
-    [1, 4, 0, ["s"]],
-    [1, 3, 0, "s", "r", 1, null, "", ["b", "1", "a", "2"]],
-    [1, 3, 0, "s", "r", 1, null, "", ["a", "1", "a", "2"]],
-    [1, 6, 0, "s", "c", [], 0, null, [], true],
-    [1, 6, 0, "s", "c", ["a", "b"], 0, null, [], true],
-    [1, 6, 0, "s", "c", [""], 0, null, [], true],
-    [1, 1, 0, "c", 5, [1, 2, 3]],
+    [2, 5, 0, 12],
+    [2, 5, 0, new Date(0)],
+    [2, 5, 0, /x/],
+    [2, 5, 0, new Map([["a", 1]])],
+    [2, 5, 0, "s".repeat(65)],
+    [2, 5, 0, "s", "too much"],
+    [2, 5, -1, "s"],
+    [2, 5, 1.5, "s"],
+    [2, 5, 2 ** 60, "s"],
+    [2, 5, Number.NaN, "s"],
+    [1, 5, 0, "s"],
+    [3, 5, 0, "s"],
+    [2, 99, 0],
+    [2, 4, 0, ["s"]],
+    [2, 3, 0, "s", "r", 1, null, "", ["b", "1", "a", "2"]],
+    [2, 3, 0, "s", "r", 1, null, "", ["a", "1", "a", "2"]],
+    [2, 1, 0, "c", 5, [1, 2, 3]],
+    acquire([]),
+    acquire([0]),
+    acquire([0, ""]),
+    acquire([3, "a"]),
+    acquire([0, "a", 1, "b"]),
+    acquire([2, "a"]),
+    acquire([2, "a", 0, null]),
+    acquire([2, "a", -1, null]),
+    acquire([2, "a", 1, "many"]),
+    acquire([0, "a"], [0, null, 0, null, [], true]),
+    acquire([0, "a"], [0, null, null, "o".repeat(129), [], true]),
+    acquire([0, "a"], [0, null, null, null, [], 1]),
+    [2, 10, 0, "s", "c", 0],
+    [2, 11, 0, "", 1],
+    [2, 11, 0, "a", null],
+    [2, 13, 0, [99, 1]],
+    [2, 13, 0, [0]],
   ];
 
   for (const value of hostile) expect(decodesOrRefuses(pack(value)), JSON.stringify(value)).toBe(false);

@@ -94,6 +94,26 @@ const meet: Readonly<Record<ErrorCode, () => Promise<Met>>> = {
     const answer = await app.inject({ method: "DELETE", url: "/v1/claims/lost", headers: loser });
     return { status: answer.statusCode, headers: answer.headers, body: answer.json() };
   },
+  "already-held": async () => {
+    await real("POST", "/v1/claims", { sessionId: session, lock: "own", claimId: "own", owner: "me" });
+    return real("POST", "/v1/claims", { sessionId: session, lock: "own", mode: "shared", owner: "me" });
+  },
+  "already-waiting": async () => {
+    const waiting = { sessionId: session, lock: "taken", waitMs: 60_000, pollMs: 0, onDisconnect: "keep" };
+    await real("POST", "/v1/claims", { ...waiting, owner: "patient" });
+    return real("POST", "/v1/claims", { sessionId: session, lock: "free", owner: "patient" });
+  },
+  "kind-mismatch": () => real("PUT", "/v1/semaphores/taken", { capacity: 1 }),
+  "capacity-conflict": async () => {
+    await real("PUT", "/v1/semaphores/pool", { capacity: 3 });
+    return real("POST", "/v1/semaphores/pool:acquire", { sessionId: session, capacity: 4 });
+  },
+  "in-use": async () => {
+    await real("POST", "/v1/semaphores/busy:acquire", { sessionId: session, capacity: 2 });
+    return real("DELETE", "/v1/semaphores/busy");
+  },
+  "exceeds-capacity": () =>
+    real("POST", "/v1/semaphores/few:acquire", { sessionId: session, capacity: 2, permits: 3 }),
   "config-conflict": () => real("POST", "/v1/cluster:transfer-leadership", {}),
   "session-expired": async () => {
     await real("POST", "/v1/sessions", { sessionId: "a-session-to-end" });

@@ -88,6 +88,7 @@ export function delegate(node: HoldfastNode, overrides: Partial<HoldfastNode>): 
     read: (reply) => node.read(reply),
     staleView: () => node.staleView(),
     watchClaim: (claimId, listener) => node.watchClaim(claimId, listener),
+    watchSession: (sessionId, listener) => node.watchSession(sessionId, listener),
     noteAnswered: (claimId) => node.noteAnswered(claimId),
     abandon: (claimId) => node.abandon(claimId),
     status: () => node.status(),
@@ -115,6 +116,7 @@ export function optionsFor(
     ],
     listen: { host: "127.0.0.1", port: 0 },
     bodyBytes: 65_536,
+    batchBytes: 1_048_576,
     connections: 100,
     ...overrides,
   };
@@ -143,6 +145,7 @@ export function stubNode(
     keepAlive: unexpected,
     read: unexpected,
     watchClaim: unexpected,
+    watchSession: unexpected,
     noteAnswered: unexpected,
     abandon: unexpected,
     transferLeadership: unexpected,

@@ -1,6 +1,7 @@
 /** A lock machine with a log of its own: each call is one entry, at the time that the test says. */
 
-import type { Command } from "../../src/locks/commands.ts";
+import { barrierEnd } from "../../src/locks/barriers.ts";
+import type { Command, LockMode, ResourceRequest } from "../../src/locks/commands.ts";
 import { checkLockState } from "../../src/locks/invariants.ts";
 import { type Applied, type AppliedEntry, apply, createLockState } from "../../src/locks/machine.ts";
 import type { Outcome } from "../../src/locks/outcomes.ts";
@@ -9,6 +10,25 @@ import { defaultSettings, type Settings } from "../../src/locks/settings.ts";
 import type { Proposal } from "../../src/node/contract.ts";
 
 export const firstFence = 1_000;
+
+/** Of an exclusive lock `a` when nothing is said. */
+export interface AcquireOptions {
+  readonly lock?: string;
+  readonly mode?: LockMode;
+  readonly semaphore?: string;
+  readonly permits?: number;
+  readonly capacity?: number;
+  readonly waitMs?: number;
+  readonly lockDelayMs?: number;
+  readonly maxHoldMs?: number;
+  readonly owner?: string;
+}
+
+function requested({ lock, mode, semaphore, permits, capacity }: AcquireOptions): ResourceRequest {
+  return semaphore === undefined
+    ? { kind: "lock", name: lock ?? "a", mode: mode ?? "exclusive" }
+    : { kind: "semaphore", name: semaphore, permits: permits ?? 1, capacity };
+}
 
 export class Bench {
   readonly state: LockState = createLockState();
@@ -80,18 +100,16 @@ export class Bench {
     return this.do({ kind: "close-session", sessionId: id });
   }
 
-  acquire(
-    sessionId: string,
-    claimId: string,
-    options: { lock?: string; waitMs?: number; lockDelayMs?: number } = {},
-  ): Outcome {
+  acquire(sessionId: string, claimId: string, options: AcquireOptions = {}): Outcome {
     return this.do({
       kind: "acquire",
       sessionId,
       claimId,
-      resources: [{ kind: "lock", name: options.lock ?? "a", mode: "exclusive" }],
+      resources: [requested(options)],
       waitMs: options.waitMs ?? 0,
       lockDelayMs: options.lockDelayMs,
+      maxHoldMs: options.maxHoldMs,
+      owner: options.owner,
       metadata: [],
       cancelOnDisconnect: true,
     });
@@ -99,6 +117,21 @@ export class Bench {
 
   release(sessionId: string, claimId: string): Outcome {
     return this.do({ kind: "release", sessionId, claimId });
+  }
+
+  shrink(sessionId: string, claimId: string, permits: number): Outcome {
+    return this.do({ kind: "shrink", sessionId, claimId, permits });
+  }
+
+  kill(sessionId: string): Outcome {
+    return this.do({ kind: "kill-session", sessionRef: this.session(sessionId).ref, note: "a test" });
+  }
+
+  /** Sets a semaphore; without a capacity, deletes it. */
+  semaphore(name: string, capacity: number | undefined): Outcome {
+    return capacity === undefined
+      ? this.do({ kind: "delete-semaphore", name })
+      : this.do({ kind: "set-semaphore", name, capacity });
   }
 
   cancel(claimId: string, fence?: number): Outcome {
@@ -109,6 +142,14 @@ export class Bench {
     const claim = this.state.claims.get(id);
     if (claim === undefined) throw new Error(`no claim ${id}`);
     return claim;
+  }
+
+  /** What keeps a name back, in the order of the ends that left it. */
+  barriers(name: string): readonly { readonly until: number; readonly reason: string }[] {
+    return Array.from(this.state.resources.get(name)?.barriers ?? [], (barrier) => ({
+      until: barrierEnd(barrier),
+      reason: barrier.handBackUntil > barrier.delayUntil ? "hand-back" : "lock-delay",
+    }));
   }
 
   /** `state` of a claim, with the reason when it ended. */

@@ -109,7 +109,7 @@ describe("acquire", () => {
 
     expect(b.acquire("dead", "c")).toMatchObject({ kind: "session-ended" });
     expect(b.acquire("never", "d")).toEqual({ kind: "session-unknown" });
-    expect(b.state.locks.size).toBe(0);
+    expect(b.state.resources.size).toBe(0);
   });
 
   it("several freed in one step: the oldest waiting is granted first, its fence is lower", () => {
@@ -155,7 +155,7 @@ describe("whoever is due is settled before anybody is told of it, however far th
       b.cancel("c", b.claim("c").grant?.fence);
 
       expect(b.how("c")).toBe("ended: session-expired");
-      expect(b.state.locks.get("a")?.delayUntil).toBe(11_000);
+      expect(b.barriers("a")).toEqual([{ until: 11_000, reason: "lock-delay" }]);
     });
 
     it(`releasing a wait that is due ends it as timed out (budget ${sweepBudget})`, () => {
@@ -230,7 +230,7 @@ describe("idempotent ids", () => {
     for (let i = 0; i < 50; i++)
       expect(b.acquire("t", "d", { waitMs: 5_000 })).toMatchObject({ claim: { id: "d" } });
 
-    expect(b.state.locks.get("a")?.queue.size).toBe(1);
+    expect(b.state.resources.get("a")?.queue.size).toBe(1);
     expect(b.acquire("s", "c")).toMatchObject({ claim: { id: "c", state: "held" } });
   });
 
@@ -350,7 +350,7 @@ describe("release", () => {
       b.release("s", `c${i}`);
     }
 
-    expect(b.state.locks.size).toBe(0);
+    expect(b.state.resources.size).toBe(0);
   });
 
   it("fences rise over the life of a name, whatever happened to it between", () => {
@@ -416,10 +416,10 @@ describe("lock-delay", () => {
     b.open("dead", { ttlMs: 6_000, lockDelayMs: 1_000 });
     b.acquire("dead", "c");
     b.pass(6_000);
-    expect(b.state.locks.size).toBe(1);
+    expect(b.state.resources.size).toBe(1);
     b.pass(1_000);
 
-    expect(b.state.locks.size).toBe(0);
+    expect(b.state.resources.size).toBe(0);
   });
 });
 

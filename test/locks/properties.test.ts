@@ -147,7 +147,7 @@ it("grants of one lock follow the order of arrival, and fences the order of gran
       const granted = [...bench.state.claims.values()].filter((c) => c.grant !== undefined);
       for (const name of ["l0", "l1", "l2"]) {
         const ofLock = granted
-          .filter((c) => c.resources[0]?.lock.name === name)
+          .filter((c) => c.resources[0]?.resource.name === name)
           .sort((a, b) => (a.grant?.fence ?? 0) - (b.grant?.fence ?? 0));
         const arrivals = ofLock.map((c) => c.enqueuedRevision);
         expect(arrivals).toEqual([...arrivals].sort((a, b) => a - b));
@@ -165,7 +165,7 @@ it("everything ends: when all sessions are gone no claim lives and no lock is le
 
       expect(bench.state.sessions.size).toBe(0);
       expect(bench.state.heldCount + bench.state.waitingCount).toBe(0);
-      expect(bench.state.locks.size).toBe(0);
+      expect(bench.state.resources.size).toBe(0);
       expect(bench.state.claims.size).toBe(0);
     }),
     200,

@@ -254,7 +254,13 @@ describe("clients that go away", () => {
     const hangUp = (i: number): void => {
       const acquire = { kind: "acquire", sessionId: "s", claimId: `c${i}`, waitMs: 0 } as const;
       const resources = [{ kind: "lock", name: `l${i}`, mode: "exclusive" }] as const;
-      const rest = { lockDelayMs: 0, metadata: [], cancelOnDisconnect: true };
+      const rest = {
+        lockDelayMs: 0,
+        maxHoldMs: undefined,
+        owner: undefined,
+        metadata: [],
+        cancelOnDisconnect: true,
+      };
       lone.node.propose({ ...acquire, resources, ...rest }, () => lone.node.abandon(`c${i}`));
     };
     lone.isDiskSlow = true;

@@ -208,6 +208,8 @@ export class Lone {
       resources: [{ kind: "lock", name: "a", mode: "exclusive" }],
       waitMs,
       lockDelayMs: undefined,
+      maxHoldMs: undefined,
+      owner: undefined,
       metadata: [],
       cancelOnDisconnect: true,
     });

@@ -5,12 +5,13 @@
  */
 import type { Prng } from "../../src/base/prng.ts";
 import type { KeepAliveOutcome, Outcome } from "../../src/locks/outcomes.ts";
+import type { Claim } from "../../src/locks/records.ts";
 import { marginMs } from "../../src/locks/settings.ts";
 import type { Proposal, Reply } from "../../src/node/contract.ts";
 import type { NodeDriver } from "../../src/node/driver.ts";
 import type { SimMember } from "./member.ts";
 import type { SimNetwork } from "./network.ts";
-import type { Believer, Recorder } from "./recorder.ts";
+import type { Believer, Holding, Recorder } from "./recorder.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 export interface ClientOptions {
@@ -20,7 +21,11 @@ export interface ClientOptions {
   readonly network: SimNetwork;
   readonly recorder: Recorder;
   readonly members: readonly SimMember[];
-  readonly locks: readonly string[];
+  /** `pool-…` are semaphores, all others locks. */
+  readonly names: readonly string[];
+  readonly capacity: number;
+  /** Refs of other clients' sessions, for whoever plays the operator. */
+  readonly refs: () => readonly string[];
   readonly ttlMs: number;
   readonly lockDelayMs: number;
   readonly clockRate: number;
@@ -30,7 +35,11 @@ export interface ClientOptions {
 
 /** What an answer to a claim's request says, as a copy: records are the node's own. */
 type Answer =
-  | { readonly kind: "held" | "waiting" | "refused" | "over"; readonly revision: number }
+  | { readonly kind: "waiting" | "refused" | "over"; readonly revision: number }
+  /** `leftMs`: until its max-hold, counted from the sending of what was answered. */
+  | { readonly kind: "held"; readonly revision: number; readonly leftMs: number }
+  /** `ended`: holds that others ended. */
+  | { readonly kind: "renewed"; readonly revision: number; readonly ended: readonly string[] }
   | { readonly kind: "gone"; readonly isUnknown: boolean }
   | { readonly kind: "again"; readonly leader: string | undefined };
 
@@ -40,11 +49,23 @@ interface TrustedSession {
   readonly ttlMs: number;
   /** On the client's own clock. */
   deadline: number;
+  /** The newest renewal whose list of ended holds was acted on. */
+  seen: number;
+}
+
+/** What one claim asks for. */
+interface Wanted extends Holding {
+  readonly claimId: string;
+  readonly name: string;
+  readonly waitMs: number;
+  readonly maxHoldMs: number | undefined;
 }
 
 interface Hold {
-  readonly lock: string;
+  readonly wanted: Wanted;
   readonly session: TrustedSession;
+  /** Its max-hold, on the client's own clock. */
+  readonly until: number;
 }
 
 const attemptTimeoutMs = 1_500;
@@ -85,8 +106,19 @@ export class SimClient implements Believer {
     return now * this.#o.clockRate;
   }
 
-  holds(lock: string, now: number): boolean {
-    return this.#held.some((hold) => hold.lock === lock && this.#clock(now) < hold.session.deadline);
+  /** Of its live session, for others to see. */
+  get sessionRef(): string | undefined {
+    return this.#session?.ref;
+  }
+
+  holdings(name: string, now: number): readonly Holding[] {
+    return this.#held
+      .filter((hold) => hold.wanted.name === name && this.#isBelieved(hold, now))
+      .map((hold) => hold.wanted);
+  }
+
+  #isBelieved({ session, until }: Hold, now: number): boolean {
+    return this.#clock(now) < Math.min(session.deadline, until);
   }
 
   trusts(sessionId: string, now: number): boolean {
@@ -212,7 +244,7 @@ export class SimClient implements Believer {
           this.#pending.delete(label);
           if (answer.kind === "gone") return this.#later(50, () => this.#openSession());
           this.operations++;
-          this.#session = { id, ref, ttlMs, deadline: firstSend + ttlMs - marginMs(ttlMs) };
+          this.#session = { id, ref, ttlMs, deadline: firstSend + ttlMs - marginMs(ttlMs), seen: 0 };
           this.#claims = 0;
           this.#renewLater(this.#session);
           this.#work(this.#session);
@@ -237,7 +269,9 @@ export class SimClient implements Believer {
     const sent = this.#clock(this.#o.scheduler.now);
     this.#attempt(
       (driver, answer) =>
-        driver.keepAlive({ sessionId: session.id, seen: 0 }, (reply) => answer(keepAliveAnswer(reply))),
+        driver.keepAlive({ sessionId: session.id, seen: session.seen }, (reply) =>
+          answer(keepAliveAnswer(reply)),
+        ),
       (answer) => {
         if (this.#session !== session) return;
         if (answer?.kind === "gone") {
@@ -250,6 +284,12 @@ export class SimClient implements Believer {
           return this.#later(100, () => this.#renew(session));
         }
         this.operations++;
+        if (answer.kind === "renewed" && answer.ended.length > 0) {
+          // It stops before it says that it has seen it.
+          this.#held = this.#held.filter(({ wanted }) => !answer.ended.includes(wanted.claimId));
+          this.#o.recorder.note(`${this.name} is told of ends: ${answer.ended.join(" ")}`);
+        }
+        if (answer.kind === "renewed") session.seen = answer.revision;
         session.deadline = Math.max(session.deadline, sent + session.ttlMs - marginMs(session.ttlMs));
         this.#renewLater(session);
       },
@@ -275,6 +315,7 @@ export class SimClient implements Believer {
       if (!this.#isTrusted(session) || this.#isStopping) return this.#work(session);
       const then = (): void => this.#work(session);
       if (this.#o.random.chance(0.15)) this.#read(then);
+      else if (this.#o.random.chance(0.02)) this.#kill(then);
       else this.#acquire(session, then);
     });
   }
@@ -299,12 +340,41 @@ export class SimClient implements Believer {
     );
   }
 
-  /** Takes a lock, other than `held`, lets it go again, and goes on. */
+  /** Plays the operator: ends somebody's session, perhaps its own. Once, whatever comes of it. */
+  #kill(then: () => void): void {
+    const refs = this.#o.refs();
+    if (refs.length === 0) return then();
+    const sessionRef = this.#o.random.pick(refs);
+    this.#attempt(
+      (driver, answer) =>
+        driver.propose({ kind: "kill-session", sessionRef, note: this.name }, (reply) => {
+          if (reply.kind === "applied") answer({ kind: "over", revision: reply.revision });
+          else answer(failed(reply));
+        }),
+      () => then(),
+      () => undefined,
+    );
+  }
+
+  #want(session: TrustedSession, other: string | undefined): Wanted {
+    const { random, names, capacity } = this.#o;
+    const name = random.pick(names.filter((each) => each !== other));
+    const isPool = name.startsWith("pool");
+    return {
+      name,
+      claimId: `${session.ref}_${++this.#claims}`,
+      mode: isPool ? "permits" : random.chance(0.3) ? "shared" : "exclusive",
+      permits: isPool ? random.between(1, capacity) : 1,
+      waitMs: random.pick([0, 400, 3_000, 8_000]),
+      maxHoldMs: random.chance(0.15) ? random.pick([150, 1_500]) : undefined,
+    };
+  }
+
+  /** Takes something other than `held`, lets it go again, and goes on. */
   #acquire(session: TrustedSession, then: () => void, held?: string): void {
-    const { random, cancelOnDisconnect } = this.#o;
-    const lock = random.pick(this.#o.locks.filter((name) => name !== held));
-    const claimId = `${session.ref}_${++this.#claims}`;
-    const waitMs = random.pick([0, 400, 3_000, 8_000]);
+    const { cancelOnDisconnect, capacity } = this.#o;
+    const wanted = this.#want(session, held);
+    const { claimId, waitMs } = wanted;
     const label = `acquire ${claimId}`;
     this.#pending.add(label);
     const giveUpAt = this.#o.scheduler.now + waitMs + 6_000;
@@ -320,9 +390,10 @@ export class SimClient implements Believer {
         return this.#release(session, claimId, then);
       }
       let detach = (): void => undefined;
+      const sent = this.#clock(this.#o.scheduler.now);
       this.#attempt(
         (driver, answer) =>
-          askForClaim(driver, answer, { session, claimId, lock, waitMs, cancelOnDisconnect }, (stop) => {
+          askForClaim(driver, answer, { session, wanted, capacity, cancelOnDisconnect }, (stop) => {
             detach = stop;
           }),
         (answer) => {
@@ -336,7 +407,7 @@ export class SimClient implements Believer {
           }
           if (answer.kind !== "held" || !this.#isTrusted(session)) return end();
           this.#pending.delete(label);
-          this.#hold(session, { claimId, lock, waitMs }, then);
+          this.#hold({ wanted, session, until: sent + answer.leftMs }, then);
         },
         (driver) => {
           detach();
@@ -347,41 +418,42 @@ export class SimClient implements Believer {
     attempt();
   }
 
-  #hold(
-    session: TrustedSession,
-    claim: { claimId: string; lock: string; waitMs: number },
-    then: () => void,
-  ): void {
-    const { random, recorder, locks } = this.#o;
-    const { claimId, lock } = claim;
-    const hold: Hold = { lock, session };
+  #hold(hold: Hold, then: () => void): void {
+    const { random, recorder, names } = this.#o;
+    const { wanted, session } = hold;
+    const { claimId, name } = wanted;
     this.#held.push(hold);
-    recorder.note(`${this.name} believes ${lock} ${claimId}`);
-    recorder.believes(this, lock);
+    recorder.note(`${this.name} believes ${name} ${claimId}`);
+    recorder.believes(this, name);
     const holdMs = random.next() * random.pick([300, 300, 3_000]);
-    if (random.chance(0.2)) this.#later(holdMs * random.next(), () => this.#repeatAndHangUp(session, claim));
+    if (random.chance(0.2)) this.#later(holdMs * random.next(), () => this.#repeatAndHangUp(session, wanted));
     const letGo = (): void => {
       if (this.#session !== session) return;
       this.#held = this.#held.filter((other) => other !== hold);
-      recorder.note(`${this.name} releases ${lock} ${claimId}`);
+      // The last one may leave by closing the session, with all that it still holds.
+      if (this.#isStopping && random.chance(0.5)) {
+        this.#held = [];
+        return this.#close(session);
+      }
+      recorder.note(`${this.name} releases ${name} ${claimId}`);
       this.#release(session, claimId, then);
     };
     // Sometimes a second lock while it holds the first: clients cross each other.
-    const isCrossing = locks.length > 1 && this.#held.length === 1 && random.chance(0.3);
+    const isCrossing = names.length > 1 && this.#held.length === 1 && random.chance(0.3);
     this.#later(holdMs, () => {
-      if (isCrossing && this.#isTrusted(session)) this.#acquire(session, letGo, lock);
+      if (isCrossing && this.#isTrusted(session)) this.#acquire(session, letGo, name);
       else letGo();
     });
   }
 
   /** A repetition of the acquire whose connection closes before it is answered: it must not cost the hold. */
-  #repeatAndHangUp(session: TrustedSession, claim: { claimId: string; lock: string; waitMs: number }): void {
-    const { random, members, network, cancelOnDisconnect } = this.#o;
+  #repeatAndHangUp(session: TrustedSession, wanted: Wanted): void {
+    const { random, members, network, cancelOnDisconnect, capacity } = this.#o;
     const member = random.pick(members);
     network.carry(this.name, member.name, () =>
       member.receive((driver) =>
-        driver.propose(acquireProposal({ session, ...claim, cancelOnDisconnect }), (reply) => {
-          if (reply.kind === "applied" && reply.outcome.kind === "claim") driver.abandon(claim.claimId);
+        driver.propose(acquireProposal({ session, wanted, capacity, cancelOnDisconnect }), (reply) => {
+          if (reply.kind === "applied" && reply.outcome.kind === "claim") driver.abandon(wanted.claimId);
         }),
       ),
     );
@@ -399,7 +471,7 @@ export class SimClient implements Believer {
       this.#attempt(
         (driver, answer) =>
           driver.propose({ kind: "release", sessionId: session.id, claimId }, (reply) =>
-            answer(claimAnswer(reply)),
+            answer(claimAnswer(reply, driver.staleView().clusterTimeMs)),
           ),
         (answer) => {
           if (answer === undefined || answer.kind === "again") return this.#later(50, attempt);
@@ -445,22 +517,26 @@ export class SimClient implements Believer {
 
 interface ClaimRequest {
   readonly session: TrustedSession;
-  readonly claimId: string;
-  readonly lock: string;
-  readonly waitMs: number;
+  readonly wanted: Wanted;
+  readonly capacity: number;
   readonly cancelOnDisconnect: boolean;
 }
 
-function acquireProposal(request: ClaimRequest): Proposal {
+function acquireProposal({ session, wanted, capacity, cancelOnDisconnect }: ClaimRequest): Proposal {
+  const { name, mode, permits, claimId, waitMs, maxHoldMs } = wanted;
   return {
     kind: "acquire",
-    sessionId: request.session.id,
-    claimId: request.claimId,
-    resources: [{ kind: "lock", name: request.lock, mode: "exclusive" }],
-    waitMs: request.waitMs,
+    sessionId: session.id,
+    claimId,
+    resources: [
+      mode === "permits" ? { kind: "semaphore", name, permits, capacity } : { kind: "lock", name, mode },
+    ],
+    waitMs,
     lockDelayMs: undefined,
+    maxHoldMs,
+    owner: undefined,
     metadata: [],
-    cancelOnDisconnect: request.cancelOnDisconnect,
+    cancelOnDisconnect,
   };
 }
 
@@ -471,9 +547,9 @@ function askForClaim(
   request: ClaimRequest,
   attached: (detach: () => void) => void,
 ): void {
-  const { claimId } = request;
+  const { claimId } = request.wanted;
   driver.propose(acquireProposal(request), (reply) => {
-    const first = claimAnswer(reply);
+    const first = claimAnswer(reply, driver.staleView().clusterTimeMs);
     if (first.kind !== "waiting") {
       driver.noteAnswered(claimId);
       return answer(first);
@@ -481,7 +557,9 @@ function askForClaim(
     const detach = driver.watchClaim(claimId, (claim, view) => {
       driver.noteAnswered(claimId);
       if (claim === undefined) return answer({ kind: "again", leader: undefined });
-      answer({ kind: claim.state === "held" ? "held" : "refused", revision: view.revision });
+      const { revision, clusterTimeMs } = view;
+      if (claim.state !== "held") return answer({ kind: "refused", revision });
+      answer({ kind: "held", revision, leftMs: maxHoldLeftMs(claim, clusterTimeMs) });
     });
     attached(detach);
   });
@@ -504,14 +582,23 @@ function sessionAnswer(reply: Reply<Outcome>): Answer {
 
 function keepAliveAnswer(reply: Reply<KeepAliveOutcome>): Answer {
   if (reply.kind !== "applied") return failed(reply);
-  return goneOf(reply.outcome) ?? { kind: "over", revision: reply.revision };
+  const { outcome, revision } = reply;
+  if (outcome.kind !== "renewed") return goneOf(outcome) ?? { kind: "over", revision };
+  return { kind: "renewed", revision, ended: outcome.unseenEnds.map(({ claimId }) => claimId) };
 }
 
-function claimAnswer(reply: Reply<Outcome>): Answer {
+function maxHoldLeftMs({ grant, maxHoldMs }: Claim, clusterTimeMs: number): number {
+  return grant === undefined || maxHoldMs === undefined ? Infinity : grant.at + maxHoldMs - clusterTimeMs;
+}
+
+/** `clusterTimeMs`: of the answer. */
+function claimAnswer(reply: Reply<Outcome>, clusterTimeMs: number): Answer {
   if (reply.kind !== "applied") return failed(reply);
   const gone = goneOf(reply.outcome);
   if (gone !== undefined) return gone;
   if (reply.outcome.kind !== "claim") return { kind: "over", revision: reply.revision };
-  const { state } = reply.outcome.claim;
-  return { kind: state === "ended" ? "refused" : state, revision: reply.revision };
+  const { claim } = reply.outcome;
+  const { revision } = reply;
+  if (claim.state === "held") return { kind: "held", revision, leftMs: maxHoldLeftMs(claim, clusterTimeMs) };
+  return { kind: claim.state === "ended" ? "refused" : "waiting", revision };
 }

@@ -23,7 +23,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/raft/raft.ts",
     changes: [["votedFor: start.hardState.votedFor,", "votedFor: undefined,"]],
     killedBy: ["one-vote-per-term", "one-leader-per-term"],
-    seed: 1,
+    seed: 2,
     plan: {
       faults: ["crash", "fuse"],
       members: 5,
@@ -56,7 +56,7 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     killedBy: ["no-crash", "one-entry-per-index"],
-    seed: 11,
+    seed: 9,
   },
   {
     name: "a leader expires sessions from its memory",
@@ -68,15 +68,19 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     killedBy: ["I12-state-hash", "lock-invariants", "no-crash"],
-    seed: 1,
+    seed: 2,
   },
   {
     name: "the queue is last in, first out",
-    file: "src/locks/ordered-set.ts",
+    file: "src/locks/resources.ts",
     changes: [
       [
-        "return this.#slots[this.#front];",
-        "let last: T | undefined;\n    for (const slot of this.#slots) last = slot ?? last;\n    return last;",
+        "for (const claim of resource.queue) {\n    if (isGrantable(claim)) return claim;",
+        "for (const claim of [...resource.queue].reverse()) {\n    if (isGrantable(claim)) return claim;",
+      ],
+      [
+        'if (claimed.mode !== "shared") return claimed.resource.queue.first() !== waiter;',
+        'if (claimed.mode !== "shared") return false;',
       ],
     ],
     killedBy: ["I6-fifo"],
@@ -109,7 +113,7 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     killedBy: ["I10-expiry-too-early", "I10-belief"],
-    seed: 11,
+    seed: 10,
     plan: {
       faults: ["disk-stall", "client-cut", "client-pause"],
       loss: 0,
@@ -137,7 +141,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/node/driver.ts",
     changes: [["if (fence !== undefined) this.#doomed.delete(claimId);", "this.#doomed.delete(claimId);"]],
     killedBy: ["I10-belief"],
-    seed: 4,
+    seed: 129,
   },
   {
     // A fault of ours, found by a hostile review: the simulated clients of then never hung up on a hold they had.
@@ -160,5 +164,41 @@ export const mutants: readonly Mutant[] = [
       faultyMs: 60_000,
       cancelOnDisconnect: true,
     },
+  },
+  {
+    name: "the head of the queue is forgotten when a lock is released",
+    file: "src/locks/claims.ts",
+    changes: [
+      [
+        'endClaim(state, claim, { reason, at: state.now, refusal: undefined }, touched);\n  return { kind: "released", claim };',
+        'endClaim(state, claim, { reason, at: state.now, refusal: undefined }, new Set());\n  return { kind: "released", claim };',
+      ],
+    ],
+    killedBy: ["lock-invariants", "I6-handed-on"],
+    seed: 1,
+  },
+  {
+    name: "a shared claim passes an exclusive one that waits",
+    file: "src/locks/resources.ts",
+    changes: [
+      ["if (lock.exclusiveWaiters === 0) return false;", "return false;"],
+      ["? resource.exclusiveWaiters > 0", "? false"],
+    ],
+    killedBy: ["I6-fifo"],
+    seed: 1,
+  },
+  {
+    name: "a killed session hands nothing back",
+    file: "src/locks/endings.ts",
+    changes: [["isHandedBack ? session.expiresAt : 0", "0"]],
+    killedBy: ["I10-belief"],
+    seed: 7,
+  },
+  {
+    name: "permits that cool are given out",
+    file: "src/locks/barriers.ts",
+    changes: [["return capacity - held - cooling;", "return capacity - held - 0 * cooling;"]],
+    killedBy: ["I10-belief", "lock-invariants"],
+    seed: 8,
   },
 ];

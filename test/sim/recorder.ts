@@ -7,7 +7,7 @@ import { createHasher } from "../../src/base/hash.ts";
 import { stateHash } from "../../src/locks/canonical.ts";
 import { checkLockState } from "../../src/locks/invariants.ts";
 import type { Outcome } from "../../src/locks/outcomes.ts";
-import type { Claim, Lock, LockState } from "../../src/locks/records.ts";
+import type { Claim, ClaimedResource, LockState, Resource } from "../../src/locks/records.ts";
 import type { Entry, Message, TraceEvent } from "../../src/raft/types.ts";
 import type { SimMember } from "./member.ts";
 
@@ -22,11 +22,18 @@ export class Violation extends Error {
   }
 }
 
-/** Somebody who may believe that it holds a lock. */
+/** What somebody believes to hold of a name. */
+export interface Holding {
+  readonly mode: "exclusive" | "shared" | "permits";
+  /** 1 for a lock. */
+  readonly permits: number;
+}
+
+/** Somebody who may believe that it holds something. */
 export interface Believer {
   readonly name: string;
-  /** True while it believes, at this true time, to hold this lock. */
-  holds(lock: string, now: number): boolean;
+  /** What it believes, at this true time, to hold of this name. */
+  holdings(name: string, now: number): readonly Holding[];
   /** True while it trusts that this session lives. */
   trusts(sessionId: string, now: number): boolean;
 }
@@ -51,8 +58,8 @@ export interface Recorder {
   readShows(revision: number, floor: number): void;
   /** A client was told that its session is gone for good. */
   toldGone(sessionId: string, isUnknown: boolean): void;
-  /** A client begins to believe that it holds `lock`. */
-  believes(believer: Believer, lock: string): void;
+  /** A client begins to believe that it holds something of this name. */
+  believes(believer: Believer, name: string): void;
   readonly frontier: number;
   readonly traceHash: number;
   readonly lines: readonly string[];
@@ -64,6 +71,8 @@ export interface RecorderOptions {
   readonly members: () => readonly SimMember[];
   readonly believers: () => readonly Believer[];
   readonly keepLines: boolean;
+  /** Of every simulated semaphore. */
+  readonly capacity: number;
 }
 
 export function createRecorder(options: RecorderOptions): Recorder {
@@ -123,26 +132,32 @@ export function createRecorder(options: RecorderOptions): Recorder {
 
   /** At the first apply anywhere: what this entry did must be allowed. */
   function checkFrontier(state: LockState, index: number): void {
-    const granted: { readonly lock: Lock; readonly claim: Claim; readonly fence: number }[] = [];
-    for (const lock of state.locks.values()) {
-      for (const claim of lock.holders) {
-        if (claim.grant?.revision === index) granted.push({ lock, claim, fence: claim.grant.fence });
+    const granted: { readonly resource: Resource; readonly claim: Claim; readonly fence: number }[] = [];
+    for (const resource of state.resources.values()) {
+      checkResource(state, resource);
+      for (const claim of resource.holders) {
+        if (claim.grant?.revision === index) granted.push({ resource, claim, fence: claim.grant.fence });
       }
     }
-    for (const { lock, claim, fence } of granted.sort((a, b) => a.fence - b.fence)) {
+    for (const { resource, claim, fence } of granted.sort((a, b) => a.fence - b.fence)) {
       if (fence <= lastFence) throw new Violation("I3-fences", `fence ${fence} after ${lastFence}`);
       lastFence = fence;
-      if (claim.enqueuedRevision <= (lastGranted.get(lock.name) ?? 0)) {
-        throw new Violation("I6-fifo", `${claim.id} is granted ${lock.name} out of turn`);
+      const { name } = resource;
+      if (claim.enqueuedRevision <= (lastGranted.get(name) ?? 0)) {
+        throw new Violation("I6-fifo", `${claim.id} is granted ${name} out of turn`);
       }
-      lastGranted.set(lock.name, claim.enqueuedRevision);
-      for (const waiter of lock.queue) {
+      lastGranted.set(name, claim.enqueuedRevision);
+      for (const waiter of resource.queue) {
         if (waiter.enqueuedRevision < claim.enqueuedRevision) {
-          throw new Violation("I6-fifo", `${claim.id} passes ${waiter.id} on ${lock.name}`);
+          throw new Violation("I6-fifo", `${claim.id} passes ${waiter.id} on ${name}`);
         }
       }
-      count("grant");
+      count(`grant ${wantOf(claim).mode}`);
       if (claim.enqueuedRevision < index) count("grant after waiting");
+      if (granted.filter((other) => other.resource === resource).length > 1) count("several granted at once");
+    }
+    for (const claim of state.claims.values()) {
+      if (claim.end?.revision === index && claim.grant !== undefined) count(`hold ended ${claim.end.reason}`);
     }
     for (const session of state.tombstones.values()) {
       if (session.end?.revision !== index) continue;
@@ -156,6 +171,31 @@ export function createRecorder(options: RecorderOptions): Recorder {
       }
     }
     for (const session of state.sessions.values()) opened.add(session.id);
+  }
+
+  /** Who holds and who waits, judged from the records alone and not with the machine's own eyes. */
+  function checkResource(state: LockState, resource: Resource): void {
+    const { name } = resource;
+    const holding = Array.from(resource.holders, wantOf);
+    if (isTooMuch(holding, options.capacity)) {
+      throw new Violation(
+        resource.kind === "lock" ? "I1-exclusion" : "I2-permits",
+        `too much is held of ${name}`,
+      );
+    }
+    // The work budget may leave what is due for the next entry.
+    if (state.budgetLeft <= 0) return;
+    const waiting = [...resource.queue].sort((a, b) => a.enqueuedRevision - b.enqueuedRevision);
+    const next = waiting.find(
+      ({ session, waitDeadline = Infinity }) => Math.min(session.expiresAt, waitDeadline) > state.now,
+    );
+    if (next === undefined) return;
+    const kept = [...resource.barriers]
+      .filter(({ delayUntil, handBackUntil }) => Math.max(delayUntil, handBackUntil) > state.now)
+      .flatMap(({ resources }) => resources.map(wanted));
+    if (!isTooMuch([...holding, ...kept, wantOf(next)], options.capacity)) {
+      throw new Violation("I6-handed-on", `${name} is free for ${next.id}, which waits`);
+    }
   }
 
   return {
@@ -266,14 +306,38 @@ export function createRecorder(options: RecorderOptions): Recorder {
       }
     },
 
-    believes(believer, lock) {
-      for (const other of options.believers()) {
-        if (other !== believer && other.holds(lock, options.now())) {
-          throw new Violation("I10-belief", `${believer.name} and ${other.name} believe in ${lock}`);
-        }
-      }
+    believes(believer, name) {
+      const all = options.believers().map((other) => ({ other, held: other.holdings(name, options.now()) }));
+      if (
+        !isTooMuch(
+          all.flatMap(({ held }) => held),
+          options.capacity,
+        )
+      )
+        return;
+      const others = all.filter(({ other, held }) => other !== believer && held.length > 0);
+      const who = others.map(({ other }) => other.name).join(" and ");
+      throw new Violation("I10-belief", `${believer.name} and ${who} believe in ${name}`);
     },
   };
+}
+
+/** More than exclusion or the capacity allows. */
+function isTooMuch(held: readonly Holding[], capacity: number): boolean {
+  const permits = held.reduce((sum, { mode, permits: n }) => sum + (mode === "permits" ? n : 0), 0);
+  const isExcluded = held.length > 1 && held.some(({ mode }) => mode === "exclusive");
+  return permits > capacity || isExcluded;
+}
+
+/** Simulated claims are of one thing. */
+function wantOf(claim: Claim): Holding {
+  const [claimed] = claim.resources;
+  if (claimed === undefined) throw new Error("a claim in a queue names something");
+  return wanted(claimed);
+}
+
+function wanted(claimed: ClaimedResource): Holding {
+  return { mode: claimed.mode, permits: claimed.mode === "permits" ? claimed.kept : 1 };
 }
 
 function describe(outcome: Outcome): string {

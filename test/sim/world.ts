@@ -31,6 +31,8 @@ export interface Plan {
   readonly members: number;
   readonly clients: number;
   readonly locks: number;
+  /** Semaphores. */
+  readonly pools: number;
   readonly ttlMs: number;
   readonly lockDelayMs: number;
   readonly faultyMs: number;
@@ -82,6 +84,13 @@ const tickMs = 50;
 const electionTicks = 15;
 const settings = { ...defaultSettings, tombstoneMs: 120_000 };
 
+/** Permits of every simulated semaphore. */
+const capacity = 2;
+
+function numbered(prefix: string, count: number): readonly string[] {
+  return Array.from({ length: count }, (_, number) => `${prefix}-${number}`);
+}
+
 /** Swarm testing: every seed switches each fault on or off and draws its own sizes. */
 export function planOf(seed: number): Plan {
   const random = createPrng(seed, "plan");
@@ -91,6 +100,7 @@ export function planOf(seed: number): Plan {
     members: random.pick([3, 3, 3, 3, 5, 5, 1]),
     clients: random.between(2, 7),
     locks: random.between(1, 3),
+    pools: random.pick([0, 1, 1]),
     ttlMs: random.pick([6_000, 6_000, 9_000]),
     lockDelayMs: random.pick([0, 200, 1_000]),
     faultyMs: random.between(10, 25) * 1000,
@@ -115,6 +125,7 @@ function calmPlan(random: Prng): Plan {
     members: random.pick([3, 5]),
     clients: random.between(2, 5),
     locks: 2,
+    pools: 1,
     ttlMs: 6_000,
     lockDelayMs: 200,
     faultyMs: 12_000,
@@ -176,6 +187,7 @@ export class World {
       members: () => this.members,
       believers: () => this.clients,
       keepLines,
+      capacity,
     });
     this.#createMembers();
     this.#createClients();
@@ -229,7 +241,10 @@ export class World {
           network: this.network,
           recorder: this.recorder,
           members: this.members,
-          locks: Array.from({ length: this.plan.locks }, (_, lock) => `lock-${lock}`),
+          names: [...numbered("lock", this.plan.locks), ...numbered("pool", this.plan.pools)],
+          capacity,
+          refs: () =>
+            this.clients.flatMap(({ sessionRef }) => (sessionRef === undefined ? [] : [sessionRef])),
           ttlMs: this.plan.ttlMs,
           lockDelayMs: this.plan.lockDelayMs,
           clockRate: 1 + (random.next() * 2 - 1) * this.plan.drift,

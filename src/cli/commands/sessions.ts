@@ -95,9 +95,12 @@ export async function showSession({
 }
 
 function claimRow(claim: ClaimView): readonly string[] {
-  const locks = claim.state === "ended" ? [] : claim.resources.map(({ lock }) => lock);
+  const names =
+    claim.state === "ended"
+      ? []
+      : claim.resources.map((claimed) => ("lock" in claimed ? claimed.lock : claimed.semaphore));
   const ms = claim.state === "held" ? claim.heldMs : claim.state === "waiting" ? claim.waitedMs : undefined;
-  return [claim.claimId, claim.state, locks.join(" "), ms === undefined ? "" : age(ms)];
+  return [claim.claimId, claim.state, names.join(" "), ms === undefined ? "" : age(ms)];
 }
 
 /** A clean end: what the session holds is released without delay. */

@@ -1,0 +1,90 @@
+/**
+ * GET /v1/sessions/{id}/claims: one long-poll for all claims of a session. It says what changed since the revision of
+ * the answer before, and waits when nothing did. Whoever polls by the session's id counts as attached to its claims.
+ */
+import { pollMsMax } from "../api/names.ts";
+import type { Claim, Session } from "../locks/records.ts";
+import type { View } from "../node/contract.ts";
+import type { Exchange } from "./exchange.ts";
+import { sessionEnded, sessionUnknown } from "./outcomes.ts";
+import { invalid } from "./problems.ts";
+import { sessionIdParam } from "./reads.ts";
+import { claimView } from "./render.ts";
+import { findSession } from "./sessions.ts";
+
+/** Claims of one answer, and those of the last one's revision beyond them. */
+const claimsShown = 256;
+
+export function getSessionClaims(exchange: Exchange): void {
+  const asked = sessionIdParam(exchange);
+  const { since: sinceText = "0", pollMs: pollText } = exchange.request.query as {
+    readonly since?: string;
+    readonly pollMs?: string;
+  };
+  const since = Number(sinceText);
+  const pollMs = pollText === undefined ? pollMsMax : Number(pollText);
+  if (pollMs > pollMsMax) throw invalid("pollMs", `must be at most ${pollMsMax}`);
+  const { node } = exchange;
+
+  /** Answers if there is something to say, or nothing to wait for. */
+  const answer = (view: View, isLast: boolean): boolean => {
+    const session = findSession(view.state, asked);
+    if (session === undefined) exchange.problem(sessionUnknown);
+    else if (session.end !== undefined) exchange.problem(sessionEnded(session));
+    else return answerChanges(exchange, session, { view, since, isLast });
+    return true;
+  };
+  const ask = (then: (view: View) => void) =>
+    node.read((reply) =>
+      exchange.guard(() => {
+        if (exchange.isOver) return;
+        if (reply.kind === "not-leader") exchange.sendToLeader(reply);
+        else then(reply.view);
+      }),
+    );
+
+  ask((first) => {
+    if (answer(first, pollMs === 0)) return;
+    const session = findSession(first.state, asked);
+    if (session === undefined) return;
+    const stop = node.watchSession(session.id, (view) =>
+      exchange.guard(() => {
+        if (view === undefined) exchange.sendToLeader({ kind: "not-leader", leader: node.status().leader });
+        else answer(view, true);
+      }),
+    );
+    // A majority confirms "nothing new" too.
+    const timer = setTimeout(() => ask((view) => answer(view, true)), pollMs);
+    exchange.onEnd(() => {
+      clearTimeout(timer);
+      stop();
+    });
+  });
+}
+
+/** False when nothing changed and the request may wait. */
+function answerChanges(
+  exchange: Exchange,
+  session: Session,
+  { view, since, isLast }: { readonly view: View; readonly since: number; readonly isLast: boolean },
+): boolean {
+  const changed: Claim[] = [];
+  for (const claim of session.remembered.values()) if (claim.revision > since) changed.push(claim);
+  for (const claim of session.claims.values()) if (claim.revision > since) changed.push(claim);
+  if (changed.length === 0 && !isLast) return false;
+  changed.sort((a, b) => a.revision - b.revision || a.enqueuedRevision - b.enqueuedRevision);
+  // The next page begins behind a revision, so all of one revision stand on one page.
+  const last = changed[claimsShown - 1]?.revision;
+  const shown = last === undefined ? changed : changed.filter(({ revision }) => revision <= last);
+  const hasMore = shown.length < changed.length;
+  const body = {
+    sessionRef: session.ref,
+    revision: hasMore && last !== undefined ? last : view.revision,
+    claims: shown.map((claim) => claimView(claim, view)),
+    ...(hasMore ? { more: true } : undefined),
+  };
+  exchange.answer(200, body, () => {
+    for (const { id } of shown) exchange.node.noteAnswered(id);
+  });
+  return true;
+}

@@ -1,0 +1,103 @@
+/**
+ * What an unclean end leaves behind: lock-delay (Chubby §2.4), the cooling of permits, and hand-back. Until a barrier
+ * is over nobody is granted what the ended hold had, because its holder may still act on what it believed (I8).
+ * A shared hold keeps only exclusive claims out. SEMANTICS §4, §5.
+ */
+import { assert, present } from "../base/assert.ts";
+import type { Barrier, BlockReason, Claim, Lock, LockState, Resource, Semaphore } from "./records.ts";
+
+/** Cluster time from which it keeps nobody out. */
+export function barrierEnd({ delayUntil, handBackUntil }: Barrier): number {
+  return Math.max(delayUntil, handBackUntil);
+}
+
+/**
+ * Raises a barrier behind a hold that ended uncleanly. `endedAt` is the cluster time that the end is dated: lock-delay
+ * counts from there. `handBackUntil`: 0, or until when the session may believe although the hold was taken from it.
+ */
+export function raiseBarrier(state: LockState, claim: Claim, endedAt: number, handBackUntil: number): void {
+  const { lockDelayMs } = present(state.settings, "settings");
+  const { fence } = present(claim.grant, "the grant of a hold");
+  const delayUntil = endedAt + (claim.lockDelayMs ?? claim.session.lockDelayMs ?? lockDelayMs);
+  const barrier: Barrier = { fence, resources: claim.resources, delayUntil, handBackUntil };
+  if (barrierEnd(barrier) <= state.now) return;
+  state.barriers.set(fence, barrier);
+  for (const claimed of claim.resources) {
+    claimed.resource.barriers.add(barrier);
+    if (claimed.mode === "permits") claimed.resource.cooling += claimed.kept;
+  }
+  state.deadlines.add({ at: barrierEnd(barrier), kind: "barrier", id: String(fence) });
+}
+
+/** Its time is over: what it kept back may be granted. */
+export function lowerBarrier(state: LockState, barrier: Barrier, touched: Set<Resource>): void {
+  assert(barrierEnd(barrier) <= state.now, "a barrier stays until its end (I8)", { fence: barrier.fence });
+  state.barriers.delete(barrier.fence);
+  for (const claimed of barrier.resources) {
+    const { resource } = claimed;
+    resource.barriers.delete(barrier);
+    if (claimed.mode === "permits") claimed.resource.cooling -= claimed.kept;
+    resource.revision = state.revision;
+    touched.add(resource);
+  }
+}
+
+/** The session says that it knows of the end of this hold: it believes no more, only lock-delay is left. */
+export function acknowledgeEnd(state: LockState, fence: number, touched: Set<Resource>): void {
+  const barrier = state.barriers.get(fence);
+  if (barrier === undefined) return;
+  barrier.handBackUntil = 0;
+  if (barrier.delayUntil <= state.now) lowerBarrier(state, barrier, touched);
+  else state.deadlines.add({ at: barrier.delayUntil, kind: "barrier", id: String(fence) });
+}
+
+/** Lowers what is over and was not swept yet. */
+export function lowerDueBarriers(state: LockState, resource: Resource, touched: Set<Resource>): void {
+  for (const barrier of resource.barriers) {
+    if (barrierEnd(barrier) <= state.now) lowerBarrier(state, barrier, touched);
+  }
+}
+
+/**
+ * The mode of the holds behind a lock's barriers; undefined when it has none. They are all of one mode: behind an
+ * exclusive one nothing is granted that could end, and before an exclusive grant all must be gone.
+ */
+export function barrierMode(lock: Lock): Lock["mode"] {
+  for (const { resources } of lock.barriers) {
+    for (const claimed of resources)
+      if (claimed.resource === lock && claimed.mode !== "permits") return claimed.mode;
+  }
+  return undefined;
+}
+
+/** Which of the two keeps a resource back for longer, and until when `permits` of it (1 for a lock) are free. */
+export function barrierBlock(
+  resource: Resource,
+  permits: number,
+): { readonly reason: BlockReason; readonly availableAt: number } {
+  const barriers = [...resource.barriers].sort((a, b) => barrierEnd(a) - barrierEnd(b) || a.fence - b.fence);
+  let last = present(barriers[barriers.length - 1], "a barrier");
+  if (resource.kind === "semaphore") {
+    let free = freePermits(resource);
+    for (const barrier of barriers) {
+      free += permitsBehind(barrier, resource);
+      last = barrier;
+      if (free >= permits) break;
+    }
+  }
+  const reason = last.handBackUntil > last.delayUntil ? "hand-back" : "lock-delay";
+  return { reason, availableAt: barrierEnd(last) };
+}
+
+/** May be negative after a decrease of the capacity. */
+export function freePermits({ capacity, held, cooling }: Semaphore): number {
+  return capacity - held - cooling;
+}
+
+function permitsBehind({ resources }: Barrier, semaphore: Semaphore): number {
+  let permits = 0;
+  for (const claimed of resources) {
+    if (claimed.mode === "permits" && claimed.resource === semaphore) permits += claimed.kept;
+  }
+  return permits;
+}
