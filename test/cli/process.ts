@@ -104,7 +104,11 @@ export function run(words: readonly string[], options: RunOptions = {}): Promise
 /** Ends what a test left running, and waits for it. */
 export async function endAll(): Promise<void> {
   const endings = [...started].map((child) => new Promise((resolve) => child.once("close", resolve)));
-  for (const child of started) child.kill("SIGTERM");
+  for (const child of started) {
+    child.kill("SIGTERM");
+    // One that a test has stopped would not notice.
+    child.kill("SIGCONT");
+  }
   await Promise.all(endings);
 }
 

@@ -30,7 +30,7 @@ afterEach(async () => {
   for (const node of cluster.nodes) node.signal("SIGCONT");
   await tools.clean();
   for (const node of cluster.nodes) if (!node.isRunning) node.start();
-  await cluster.leader();
+  for (const node of cluster.nodes) await cluster.ready(node);
 });
 
 afterAll(() => cluster.destroy());
@@ -139,7 +139,90 @@ test("every line of --json is one event", async () => {
   expect(eventOf(ran, "exited")).toMatchObject({ code: 0, signal: null });
 });
 
+describe("what is claimed", () => {
+  test("shared is together with shared, and keeps exclusive out", async () => {
+    const lockName = name();
+    const reader = run([lockName, "-s", "-c", "echo $HOLDFAST_MODE; read line"]);
+    await reader.said("stdout", /^shared$/m);
+
+    expect((await run([lockName, "-s", "-n", "--", "true"]).ended).code).toBe(0);
+    expect((await run([lockName, "-n", "--", "true"]).ended).code).toBe(75);
+    reader.child.stdin?.end("\n");
+    expect((await reader.ended).code).toBe(0);
+    expect((await run([lockName, "-x", "-n", "--", "true"]).ended).code).toBe(0);
+  });
+
+  test("permits run that many at a time, and without a capacity there is no semaphore", async () => {
+    const semaphore = name();
+    expect((await run([semaphore, "--permits", "1", "--", "true"]).ended).code).toBe(64);
+    const two = run([semaphore, "--permits", "2", "--capacity", "3", "-c", "echo $HOLDFAST_MODE; read line"]);
+    await two.said("stdout", /^semaphore$/m);
+
+    expect((await run([semaphore, "--permits", "1", "-n", "--", "true"]).ended).code).toBe(0);
+    expect((await run([semaphore, "--permits", "2", "-n", "--", "true"]).ended).code).toBe(75);
+    expect((await run([semaphore, "--permits", "4", "--", "true"]).ended).code).toBe(64);
+    two.child.stdin?.end("\n");
+    expect((await two.ended).code).toBe(0);
+  });
+
+  test("has a sequencer that the cluster knows as current", async () => {
+    const running = run([name(), "-c", 'echo "sequencer=$HOLDFAST_SEQUENCER"; read line']);
+    const text = await running.said("stdout", /^sequencer=.*\n/m);
+    const sequencers = [text.slice("sequencer=".length).trim()];
+
+    expect((await ask("POST", "/v1/sequencers:check", { sequencers })).body).toMatchObject({
+      results: [{ status: "current" }],
+    });
+    running.child.stdin?.end("\n");
+    await running.ended;
+  });
+});
+
+describe("--max-hold", () => {
+  test("ends the command before the cluster would end the hold, with 91, and releases cleanly", async () => {
+    const lockName = name();
+    const running = run([lockName, "--max-hold", "2s", "-c", `trap "echo asked; exit 0" TERM; ${forever}`]);
+
+    const ran = await running.ended;
+
+    expect(ran).toMatchObject({ code: 91, stdout: "asked\n" });
+    expect(eventNames(ran).slice(-2)).toEqual(["exited", "released"]);
+    expect(await lock(lockName)).toMatchObject({ state: "free" });
+  });
+
+  test("ends also a command that does not listen", async () => {
+    const running = run([name(), "--max-hold", "1s", "-c", `trap "" TERM; echo "pids $$"; ${forever}`]);
+    const [pid = 0] = await pidsAfter(running, "pids");
+
+    const ran = await running.ended;
+
+    expect(ran.code).toBe(91);
+    expect(eventNames(ran)).toContain("killed");
+    expect(isRunning(pid)).toBe(false);
+  });
+
+  test("does not touch a command that ends before", async () => {
+    expect((await run([name(), "--max-hold", "1m", "-c", "exit 3"]).ended).code).toBe(3);
+  });
+});
+
 describe("a run within a run", () => {
+  test("is ended when the hold of the one around it is ended by the cluster", async () => {
+    const lockName = name();
+    const sessionId = await tools.session(3000);
+    const held = { sessionId, owner: "run-outer", maxHoldMs: 1500 };
+    expect((await ask("POST", `/v1/locks/${lockName}:acquire`, held)).status).toBe(200);
+    const environment = { HOLDFAST_SESSION: sessionId, HOLDFAST_OWNER: "run-outer" };
+
+    const running = run([lockName, "-c", `echo "pids $$"; ${forever}`], { environment });
+    const [pid = 0] = await pidsAfter(running, "pids");
+
+    const ran = await running.ended;
+    expect(ran.code).toBe(91);
+    expect(isRunning(pid)).toBe(false);
+    expect(eventOf(ran, "lost")).toMatchObject({ cause: "claim-ended", reason: "max-hold" });
+  });
+
   test("uses the session and the owner of the one around it, and leaves them alone", async () => {
     const inner = commandLine(["run", name(), "-c", 'echo "inner $HOLDFAST_SESSION $HOLDFAST_OWNER"']);
     const script = `echo "outer $HOLDFAST_SESSION $HOLDFAST_OWNER"; ${inner}; ${inner}`;
@@ -228,6 +311,20 @@ describe("a run within a run", () => {
 });
 
 describe("a lock is lost (90)", () => {
+  test("when its session is killed", async () => {
+    const lockName = name();
+    const running = run([lockName, "-c", `echo "pids $$"; ${forever}`]);
+    const [pid = 0] = await pidsAfter(running, "pids");
+    const [holder] = (await lock(lockName))["holders"] as readonly { readonly sessionRef: string }[];
+
+    await ask("POST", `/v1/sessions/${holder?.sessionRef}:kill`, { reason: "a test" });
+
+    const ran = await running.ended;
+    expect(ran.code).toBe(90);
+    expect(isRunning(pid)).toBe(false);
+    expect(eventOf(ran, "lost")).toMatchObject({ cause: "session-ended" });
+  });
+
   test("when all nodes are killed", async () => {
     const running = run([name(), "-c", `echo "pids $$"; ${forever}`]);
     const [pid = 0] = await pidsAfter(running, "pids");

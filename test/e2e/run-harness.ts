@@ -93,10 +93,11 @@ export function createTools(cluster: () => Cluster): RunTools {
   };
 }
 
+/** The command may write to stderr too; what it writes is no object. */
 export function eventsOf(text: string): readonly RunEvent[] {
   return text
     .split("\n")
-    .filter((line) => line !== "")
+    .filter((line) => line.startsWith("{"))
     .map((line) => JSON.parse(line) as RunEvent);
 }
 
