@@ -8,7 +8,7 @@ import { declareLockCommands } from "./commands/locks.declare.ts";
 import { declareNodeCommands } from "./commands/nodes.declare.ts";
 import { declareRunCommand } from "./commands/run.declare.ts";
 import { declareSessionCommands } from "./commands/sessions.declare.ts";
-import { finish, type Host } from "./declare.ts";
+import { declare, finish, type Host } from "./declare.ts";
 
 /** The program, ready to parse `host.argv`. Throws CommanderError instead of ending the process. */
 export function createProgram(host: Host, version: string): Command {
@@ -27,6 +27,15 @@ export function createProgram(host: Host, version: string): Command {
   declareLockCommands(program, host);
   declareSessionCommands(program, host);
   declareClusterCommands(program, host);
+  program.commandsGroup("Other:");
+  declare(program, host, {
+    usage: "completion <shell>",
+    summary: "print a completion script for bash, zsh or fish",
+    operands: { shell: "bash, zsh or fish" },
+    details: ['In ~/.bashrc or ~/.zshrc: eval "$(holdfast completion bash)", with the shell\'s own name.'],
+    examples: [["holdfast completion fish | source", "for this fish"]],
+    load: async () => (await import("./commands/completion.ts")).completionOf(program),
+  });
   finish(program, [
     ["holdfast dev", "start three nodes here and see"],
     ["holdfast run nightly -n -- ./backup.sh", "run a command unless it runs already, on any machine"],

@@ -33,6 +33,8 @@ test("the commands of this version are there, and no others", () => {
     "holdfast server",
     "holdfast config",
     "holdfast config check",
+    "holdfast config show",
+    "holdfast config schema",
     "holdfast run",
     "holdfast acquire",
     "holdfast release",
@@ -47,6 +49,7 @@ test("the commands of this version are there, and no others", () => {
     "holdfast cluster",
     "holdfast cluster status",
     "holdfast cluster transfer-leadership",
+    "holdfast completion",
   ]);
 });
 
@@ -67,10 +70,8 @@ describe("every command", () => {
   });
 
   test("that talks to a cluster has endpoints and a timeout, with their defaults", () => {
-    const local = ["dev", "init", "server", "check"];
-    const talking = tree.filter(
-      ([, command]) => command.commands.length === 0 && !local.includes(command.name()),
-    );
+    const local = /^holdfast (dev|init|server|completion|config .*)$/;
+    const talking = tree.filter(([words, command]) => command.commands.length === 0 && !local.test(words));
 
     for (const [words, command] of talking) {
       const help = helpOf(command).replace(/\s+/g, " ");
@@ -91,6 +92,7 @@ test("the help is grouped", () => {
     "Locks:",
     "Sessions:",
     "Cluster:",
+    "Other:",
     "Commands:",
     "Examples:",
   ]);
