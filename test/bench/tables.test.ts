@@ -89,6 +89,31 @@ describe("tables", () => {
     );
   });
 
+  it("say where the processor time of a pair goes, idle time left out", () => {
+    const windows = result.windows.map((each) => ({
+      ...each,
+      leaderCpuMicrosPerPair: 70,
+      leaderMainThreadMicrosPerPair: 50,
+    }));
+    const buckets = [
+      { bucket: "raft", leader: 30, follower: 5 },
+      { bucket: "JSON", leader: 10, follower: 0 },
+      { bucket: "idle", leader: 60, follower: 95 },
+    ];
+    const breakdown = { clients: 64, windowMs: 3_000, pairsPerSecond: 8_000, buckets };
+
+    const section = sectionsOf({ ...result, windows, breakdown }).find(({ title }) =>
+      title.startsWith("Where"),
+    );
+
+    expect(section?.text).toMatch(/100 µs of processor time: 50 in .* 20 in .* 30 in the two followers/);
+    expect(section?.table.replace(/ +/g, " ").split("\n").slice(2)).toEqual([
+      "| raft | 30.0 | 75 % | 5.0 |",
+      "| JSON | 10.0 | 25 % | 0.0 |",
+      "| all but idle | 40.0 | 100 % | 5.0 |",
+    ]);
+  });
+
   it("leave out what a run did not measure", () => {
     expect(sectionsOf({ ...result, windows: [], beside: [], failovers: [] })).toEqual([]);
   });
