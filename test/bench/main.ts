@@ -32,10 +32,12 @@ export async function main(args: readonly string[], root: string): Promise<numbe
   const cleanUps = new CleanUps();
   const isStopped = stopOnSignals(cleanUps);
   try {
-    const result = await measure(options, { args, root, cleanUps });
+    const written = JSON.stringify(await measure(options, { args, root, cleanUps }), rounded, 2);
+    // What is shown is what the file says, to the last digit.
+    const result = JSON.parse(written) as BenchResult;
     const out = resolve(root, options.out);
     mkdirSync(dirname(out), { recursive: true });
-    writeFileSync(out, `${JSON.stringify(result, rounded, 1)}\n`);
+    writeFileSync(out, `${written}\n`);
     process.stderr.write(`bench: the result is in ${options.out}\n`);
     process.stdout.write(options.isJson ? `${JSON.stringify(result)}\n` : shown(result));
     return 0;

@@ -3,7 +3,7 @@
  * measured.
  */
 import { idleBucket } from "./profile.ts";
-import type { BenchResult, BesideResult, BesideRow, FailoverRow, WindowRow } from "./result.ts";
+import type { BenchResult, BesideResult, BesideRow, WindowRow } from "./result.ts";
 import { median, pairRows, ratios } from "./stats.ts";
 
 export interface Section {
@@ -18,7 +18,7 @@ export function sectionsOf(result: BenchResult): readonly Section[] {
   return [
     ...(result.windows.length > 0 ? [windowsSection(result)] : []),
     ...result.beside.map((other) => ratioSection(result, other)),
-    ...(result.failovers.length > 0 ? [failoverSection(result.failovers)] : []),
+    ...(result.failovers.length > 0 ? [failoverSection(result)] : []),
     ...(result.breakdown === undefined ? [] : [breakdownSection(result)]),
   ];
 }
@@ -138,10 +138,10 @@ function ratioSection({ windows, isQuick }: BenchResult, other: BesideResult): S
   };
 }
 
-function failoverSection(rows: readonly FailoverRow[]): Section {
+function failoverSection({ failovers, isQuick }: BenchResult): Section {
   return {
     title: "W4: nobody acquires",
-    command: "npm run bench -- --only W4",
+    command: `npm run bench -- --only W4${isQuick ? " --quick" : ""}`,
     table: markdownTable(
       [
         "the leader",
@@ -154,7 +154,7 @@ function failoverSection(rows: readonly FailoverRow[]): Section {
         "median",
         "max",
       ],
-      rows.map(({ fault, clients, repetitions }) => [
+      failovers.map(({ fault, clients, repetitions }) => [
         fault === "kill" ? "is killed (SIGKILL)" : "hangs (SIGSTOP)",
         String(repetitions.length),
         String(clients),
