@@ -8,7 +8,10 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["test/{base,raft,locks,codec,api,config,sim,client,docs}/**/*.test.ts", "test/*.test.ts"],
+          include: [
+            "test/{base,raft,locks,codec,api,config,sim,client,docs,bench}/**/*.test.ts",
+            "test/*.test.ts",
+          ],
           pool: "threads",
           testTimeout: 120_000,
         },

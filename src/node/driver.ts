@@ -181,8 +181,8 @@ class Driver implements NodeDriver {
     // Until membership can change, whoever is not a founder has no say.
     if (this.#isStopped || !this.#options.voters.includes(from)) return;
     this.#raft.message(from, message);
-    const { leader, currentTerm } = this.#raft.status();
-    if (leader === from && message.term === currentTerm) this.#leaderHeardMs = this.#host.monotonicMs();
+    if (this.#raft.leader === from && message.term === this.#raft.currentTerm)
+      this.#leaderHeardMs = this.#host.monotonicMs();
     this.#requestTurn();
   }
 
@@ -332,7 +332,7 @@ class Driver implements NodeDriver {
 
   /** Notices that the core began or ceased to lead, whatever input caused it. */
   #noteRole(): void {
-    const { role, currentTerm } = this.#raft.status();
+    const { role, currentTerm } = this.#raft;
     const leadingTerm = role === "leader" ? currentTerm : undefined;
     if (leadingTerm === this.#leadingTerm) return;
     if (this.#leadingTerm !== undefined) this.#stopLeading();
@@ -366,12 +366,12 @@ class Driver implements NodeDriver {
     return (
       this.#leadingTerm !== undefined &&
       this.#state.settings !== undefined &&
-      this.#state.revision >= this.#raft.status().termStartIndex
+      this.#state.revision >= this.#raft.termStartIndex
     );
   }
 
   #notLeading(): NotLeading | undefined {
-    const { role, leader } = this.#raft.status();
+    const { role, leader } = this.#raft;
     if (role === "leader") return undefined;
     return { kind: "not-leader", leader: leader === undefined ? undefined : memberName(leader) };
   }
@@ -423,7 +423,7 @@ class Driver implements NodeDriver {
   /** The first leader gives the cluster its settings, once (rule 8). */
   #maybeFound(): void {
     const { clusterId, settings } = this.#options;
-    const isOpen = this.#state.revision >= this.#raft.status().termStartIndex;
+    const isOpen = this.#state.revision >= this.#raft.termStartIndex;
     if (this.#state.settings !== undefined || this.#isFoundProposed || !isOpen) return;
     this.#isFoundProposed = true;
     const firstFence = Math.floor(this.#host.wallMs() / 1000) * 2 ** 20;
@@ -522,9 +522,8 @@ class Driver implements NodeDriver {
     this.#host.applied?.(entry, outcome);
     this.#pending.settle(entry.index, entry.term, outcome);
     if (this.#leadingTerm === undefined) return;
-    if (entry.index === this.#raft.status().termStartIndex) this.#startTenure();
-    const view = this.#leaderView();
-    for (const change of changes) this.#proposeCancel(this.#attachments.handleChange(change, view));
+    if (entry.index === this.#raft.termStartIndex) this.#startTenure();
+    for (const change of changes) this.#proposeCancel(this.#attachments.handleChange(change, this.#view));
     // What the budget left over is swept by the next entry, at once.
     if (this.#isServing()) this.#maybeAdvanceTime(this.#state.now);
     if (this.#queue.length > 0) this.#requestTurn();
@@ -533,7 +532,7 @@ class Driver implements NodeDriver {
   #startTenure(): void {
     const waiting: Claim[] = [];
     for (const claim of this.#state.claims.values()) if (claim.state === "waiting") waiting.push(claim);
-    this.#attachments.startTenure(waiting, this.#raft.status().termStartIndex, this.#host.monotonicMs());
+    this.#attachments.startTenure(waiting, this.#raft.termStartIndex, this.#host.monotonicMs());
     this.#requestTurn();
   }
 
@@ -584,6 +583,9 @@ class Driver implements NodeDriver {
     reply?.(this.#notLeading() ?? { kind: "not-leader", leader: undefined });
   }
 
+  /** Made when somebody listens, which is seldom. */
+  readonly #view = (): View => this.#leaderView();
+
   #leaderView(): View {
     return { state: this.#state, clusterTimeMs: this.#stamp(), revision: this.#state.revision };
   }
@@ -593,6 +595,10 @@ class Driver implements NodeDriver {
   }
 
   // ---- looking in ------------------------------------------------------------------------------------------------------
+
+  get term(): number {
+    return this.#raft.currentTerm;
+  }
 
   status(): NodeStatus {
     const { role, currentTerm, leader, commitIndex, lastIndex } = this.#raft.status();

@@ -147,7 +147,7 @@ it("grants of one lock follow the order of arrival, and fences the order of gran
       const granted = [...bench.state.claims.values()].filter((c) => c.grant !== undefined);
       for (const name of ["l0", "l1", "l2"]) {
         const ofLock = granted
-          .filter((c) => c.resources[0]?.resource.name === name)
+          .filter((c) => c.asked[0]?.name === name)
           .sort((a, b) => (a.grant?.fence ?? 0) - (b.grant?.fence ?? 0));
         const arrivals = ofLock.map((c) => c.enqueuedRevision);
         expect(arrivals).toEqual([...arrivals].sort((a, b) => a - b));
