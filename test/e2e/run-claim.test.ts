@@ -405,7 +405,15 @@ describe("a lock is lost (90)", () => {
 
   test("and nobody else is let in before the command is gone", async () => {
     const lockName = name();
-    const running = run([lockName, "--lock-delay", "3s", "-c", `trap "" TERM; echo "pids $$"; ${forever}`]);
+    const running = run([
+      lockName,
+      "--lock-delay",
+      "3s",
+      "--grace",
+      "1s",
+      "-c",
+      `trap "" TERM; echo "pids $$"; ${forever}`,
+    ]);
     const [pid = 0] = await pidsAfter(running, "pids");
     signal(running.pid, "SIGSTOP");
     const waiting = run([lockName, "-c", `kill -0 ${pid} && echo together; true`]);
