@@ -40,9 +40,9 @@ const forever = "while :; do sleep 0.05; done";
 describe("a lock that somebody else has", () => {
   test.each([
     [["-n"], 75],
-    [["-w", "300ms"], 75],
+    [["-w", "1s"], 75],
     [["-n", "-E", "9"], 9],
-    [["-w", "300ms", "-E", "0"], 0],
+    [["-w", "1s", "-E", "0"], 0],
     [["--if-held", "fail"], 75],
     [["--if-held", "skip"], 0],
   ] as const)("with %j ends with %i, and nothing is run", async (flags, code) => {
