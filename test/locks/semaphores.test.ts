@@ -378,4 +378,16 @@ describe("a name", () => {
 
     expect(b.acquire("s", "c", { ...pool, capacity: 1 })).toMatchObject({ claim: { state: "held" } });
   });
+
+  it("is not in use by who is due, although nobody swept it yet", () => {
+    const b = bench({ sweepBudget: 1 });
+    b.semaphore("p", 1);
+    b.open("dead", { ttlMs: 6_000, lockDelayMs: 0 });
+    for (let i = 0; i < 5; i++) b.acquire("dead", `other${i}`, { lock: `other${i}` });
+    b.acquire("dead", "c", pool);
+    b.acquire("s", "d", { ...pool, waitMs: 6_000 });
+    b.time += 6_000;
+
+    expect(b.semaphore("p", undefined)).toMatchObject({ kind: "semaphore-deleted" });
+  });
 });
