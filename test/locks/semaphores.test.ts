@@ -382,10 +382,10 @@ describe("a name", () => {
   it("is not in use by who is due, although nobody swept it yet", () => {
     const b = bench({ sweepBudget: 1 });
     b.semaphore("p", 1);
-    b.open("dead", { ttlMs: 6_000, lockDelayMs: 0 });
-    for (let i = 0; i < 5; i++) b.acquire("dead", `other${i}`, { lock: `other${i}` });
-    b.acquire("dead", "c", pool);
-    b.acquire("s", "d", { ...pool, waitMs: 6_000 });
+    // The deadlines of the first two use the budget up.
+    for (const id of ["a", "b", "z"]) b.open(id, { ttlMs: 6_000, lockDelayMs: 0 });
+    for (const id of ["a", "b"]) b.acquire(id, `c-${id}`, { lock: id });
+    b.acquire("z", "c-z", pool);
     b.time += 6_000;
 
     expect(b.semaphore("p", undefined)).toMatchObject({ kind: "semaphore-deleted" });
