@@ -1,6 +1,7 @@
 /**
  * How times and holders are put into words, the same in every command.
  */
+import { hostname, userInfo } from "node:os";
 import type { BlockerView, HolderView, LockView } from "../api/types.ts";
 import { formatDuration } from "../config/duration.ts";
 import { printable } from "./output.ts";
@@ -34,4 +35,20 @@ export function lockText({ state, holders, availableInMs, queueLength }: LockVie
   const words = state === "held" && holder !== undefined ? `held by ${holderText(holder)}` : state;
   const available = availableInMs === undefined ? "" : `, available in ${age(availableInMs)}`;
   return `${words}${available}${queueLength > 0 ? `, ${queueLength} waiting` : ""}`;
+}
+
+/** `waiting for NAME at place 2, held by …`. `body` is a claim that waits. */
+export function waitingText(name: string, body: Readonly<Record<string, unknown>>): string {
+  const { position } = body;
+  const place = typeof position === "number" ? ` at place ${position}` : "";
+  return [`waiting for ${name}${place}`, ...blockersText(body)].join(", ");
+}
+
+/** The label of a session that was given none: whoever waits wants to know whom to ask. */
+export function whoAndWhere(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`.slice(0, 256);
+  } catch {
+    return hostname();
+  }
 }

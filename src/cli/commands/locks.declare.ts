@@ -6,7 +6,6 @@ import { declare, type Host } from "../declare.ts";
 import { connectionOptions, durationOption, pageOptions } from "../options.ts";
 
 export function declareLockCommands(program: Command, host: Host): void {
-  program.commandsGroup("Locks:");
   declare(program, host, {
     usage: "acquire <name>",
     summary: "acquire a lock, waiting for it without limit unless told otherwise",
