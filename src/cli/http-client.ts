@@ -8,7 +8,7 @@ import { CliError, exitCodes } from "./exit-codes.ts";
 import { type Attempt, attempt, type Trouble } from "./http-attempt.ts";
 
 export interface ApiRequest {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** With its query, encoded. */
   readonly path: string;
   /** Sent byte for byte the same in every attempt. */

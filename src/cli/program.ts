@@ -7,6 +7,7 @@ import { declareClusterCommands } from "./commands/cluster.declare.ts";
 import { declareLockCommands } from "./commands/locks.declare.ts";
 import { declareNodeCommands } from "./commands/nodes.declare.ts";
 import { declareRunCommand } from "./commands/run.declare.ts";
+import { declareSemaphoreCommands } from "./commands/semaphores.declare.ts";
 import { declareSessionCommands } from "./commands/sessions.declare.ts";
 import { declare, finish, type Host } from "./declare.ts";
 
@@ -25,6 +26,7 @@ export function createProgram(host: Host, version: string): Command {
   declareNodeCommands(program, host);
   declareRunCommand(program, host);
   declareLockCommands(program, host);
+  declareSemaphoreCommands(program, host);
   declareSessionCommands(program, host);
   declareClusterCommands(program, host);
   program.commandsGroup("Other:");

@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { completionScript, shells } from "../../src/cli/completion.ts";
 import { createProgram } from "../../src/cli/program.ts";
-import { run } from "./process.ts";
+import { run, temporaryDirectory } from "./process.ts";
 
 const program = createProgram({ argv: [], ended: () => {} }, "0.0.0");
 
@@ -32,18 +34,24 @@ describe.each(shells)("the completion of %s", (shell) => {
     }
   });
 
-  test.skipIf(!has(shell))("is syntax that the shell accepts", () => {
-    const { status, stderr } = spawnSync(shell, ["-n"], { input: script, encoding: "utf8" });
-
-    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-  });
-
   test("is what the command prints", async () => {
     expect(await run(["completion", shell])).toMatchObject({ code: 0, stdout: script, stderr: "" });
   });
 });
 
-describe.skipIf(!has("bash"))("bash completes", () => {
+/** Which shells a machine has is its own affair; bash is everywhere where these tests run. */
+test.each(shells.filter((shell) => shell === "bash" || has(shell)))("%s accepts the syntax", (shell) => {
+  // A file: fish does not read a script from a pipe.
+  const temporary = temporaryDirectory();
+  const file = join(temporary.path, "completion");
+  writeFileSync(file, completionScript(shell, program));
+  const { status, stderr } = spawnSync(shell, ["-n", file], { encoding: "utf8" });
+  temporary.remove();
+
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+describe("bash completes", () => {
   const script = completionScript("bash", program);
 
   function offers(...words: readonly string[]): readonly string[] {

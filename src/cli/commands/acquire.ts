@@ -2,6 +2,7 @@
  * `holdfast acquire`: one claim on one lock. Without --keep it ends with the claim held and a session that nothing
  * renews, and says so; with --keep it stays, renews, and says at once when the lock can no longer be relied on.
  */
+import type { HeldClaimView } from "../../api/types.ts";
 import { type ClaimRecord, createClaimFile, removeClaimFile, replaceClaimFile } from "../claim-file.ts";
 import { claimAndRenew, type HeldClaim, sessionLost } from "../claiming.ts";
 import { connect, lockNameOf, sessionIdOf } from "../connect.ts";
@@ -13,14 +14,16 @@ import { adoptLease, openLease, type SessionLease } from "../lease.ts";
 import type { ConnectionOptions } from "../options.ts";
 import { type Output, properties } from "../output.ts";
 import { type StopReason, watchForStop } from "../signals.ts";
+import { checkTarget, type TargetOptions, targetOf } from "../target.ts";
 import { age, waitingText, whoAndWhere } from "../wording.ts";
 
-export interface AcquireOptions extends ConnectionOptions {
+export interface AcquireOptions extends ConnectionOptions, TargetOptions {
   readonly session?: string;
   readonly wait?: number;
   readonly nonblock?: boolean;
   readonly ttl?: number;
   readonly lockDelay?: number;
+  readonly maxHold?: number;
   readonly label?: string;
   readonly claimFile?: string;
   readonly keep?: boolean;
@@ -52,7 +55,9 @@ export async function acquire({ operands, options, output }: Invocation<AcquireO
   return holdOn({ client, output, lock, lease: run.lease, claimId: held.claimId, signal: stop.signal });
 }
 
-function checkOptions({ session, wait, nonblock, ttl, label, claimFile, keep }: AcquireOptions): void {
+function checkOptions(options: AcquireOptions): void {
+  checkTarget(options);
+  const { session, wait, nonblock, ttl, label, claimFile, keep } = options;
   if (nonblock === true && wait !== undefined) throw usageError("-n does not wait: leave out --wait");
   if (session !== undefined && (ttl !== undefined || label !== undefined)) {
     throw usageError(
@@ -103,9 +108,10 @@ class Acquisition {
     return claimAndRenew({
       client,
       lease: this.lease,
-      target: { kind: "lock", name: lock, mode: "exclusive" },
+      target: targetOf(lock, options),
       waitMs: options.nonblock === true ? 0 : options.wait,
       lockDelayMs: options.lockDelay,
+      maxHoldMs: options.maxHold,
       signal,
       asking: (claimId) => this.#asking(claimId),
       waiting: (answer) => {
@@ -166,13 +172,18 @@ class Acquisition {
   }
 }
 
-function heldText({ claimId, answer }: HeldClaim, lock: string): string {
-  const { fence, waitedMs } = answer.body;
-  const waited = typeof waitedMs === "number" && waitedMs > 0 ? age(waitedMs) : undefined;
+function heldText({ claimId, answer }: HeldClaim, name: string): string {
+  const { fence, waitedMs, maxHoldLeftMs, resources } = answer.body as unknown as HeldClaimView;
+  const [held] = resources;
+  const isLock = held === undefined || "lock" in held;
   return properties([
-    ["lock", lock],
+    [isLock ? "lock" : "semaphore", name],
+    ["mode", held !== undefined && "lock" in held ? held.mode : undefined],
+    ["permits", held !== undefined && "semaphore" in held ? held.permits : undefined],
     ["claim", claimId],
-    ["fence", typeof fence === "number" ? fence : undefined],
-    ["waited", waited],
+    ["fence", fence],
+    ["sequencer", held?.sequencer],
+    ["held at most", maxHoldLeftMs === undefined ? undefined : age(maxHoldLeftMs)],
+    ["waited", waitedMs > 0 ? age(waitedMs) : undefined],
   ]);
 }

@@ -3,10 +3,9 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { declare, type Host } from "../declare.ts";
-import { connectionOptions, durationOption, integerOption } from "../options.ts";
+import { claimGroup, connectionOptions, durationOption, integerOption, targetOptions } from "../options.ts";
 import { type EndSignal, parseEndSignal } from "../run/end-signals.ts";
 
-const claim = "What is claimed:";
 const waiting = "Waiting:";
 const loss = "Limits and loss:";
 
@@ -24,18 +23,13 @@ export function declareRunCommand(program: Command, host: Host): void {
     ],
     operands: { name: "the lock or semaphore", words: "after --: the command and its arguments" },
     options: [
-      new Option("-x, --exclusive", "the lock for itself alone (the default)").helpGroup(claim),
-      new Option("-s, --shared", "the lock together with others that want it shared").helpGroup(claim),
-      integerOption("--permits <count>", "that many permits of a semaphore instead of a lock", {
-        min: 1,
-        max: 1_000_000_000,
-      }).helpGroup(claim),
-      integerOption("--capacity <count>", "of the semaphore, if it is not there yet", {
-        min: 1,
-        max: 1_000_000_000,
-      }).helpGroup(claim),
-      new Option("--label <text>", "who this is, for those who wait (default: user@host)").helpGroup(claim),
-      durationOption("--ttl <duration>", "of its session (default: the cluster's, 15s)").helpGroup(claim),
+      ...targetOptions(),
+      new Option("--label <text>", "who this is, for those who wait (default: user@host)").helpGroup(
+        claimGroup,
+      ),
+      durationOption("--ttl <duration>", "of its session (default: the cluster's, 15s)").helpGroup(
+        claimGroup,
+      ),
       new Option("-n, --nonblock", "do not wait at all").helpGroup(waiting),
       durationOption("-w, --wait <duration>", "give up after that long").helpGroup(waiting),
       integerOption("-E, --conflict-exit-code <code>", "exit code when it was not acquired (default: 75)", {

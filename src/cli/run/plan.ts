@@ -9,13 +9,10 @@ import type { ClaimTarget } from "../claiming.ts";
 import { lockNameOf } from "../connect.ts";
 import { type CliFailure, exitCodes, usageError } from "../exit-codes.ts";
 import type { ConnectionOptions } from "../options.ts";
+import { checkTarget, type TargetOptions, targetOf } from "../target.ts";
 import type { EndSignal } from "./end-signals.ts";
 
-export interface RunOptions extends ConnectionOptions {
-  readonly exclusive?: boolean;
-  readonly shared?: boolean;
-  readonly permits?: number;
-  readonly capacity?: number;
+export interface RunOptions extends ConnectionOptions, TargetOptions {
   readonly nonblock?: boolean;
   readonly wait?: number;
   readonly conflictExitCode?: number;
@@ -51,14 +48,8 @@ export const defaultGraceMs = 5000;
 
 /** `argv` is the whole command line: only there it shows where `--` stood. Throws usage errors. */
 export function planRun(options: RunOptions, operands: readonly string[], argv: readonly string[]): RunPlan {
-  const { exclusive, shared, permits, capacity, nonblock, wait, ifHeld } = options;
-  if (exclusive === true && shared === true) throw usageError("-x and -s exclude each other: leave out one");
-  if (permits !== undefined && (exclusive === true || shared === true)) {
-    throw usageError("--permits asks for a semaphore, -x and -s for a lock: leave out one");
-  }
-  if (capacity !== undefined && permits === undefined) {
-    throw usageError("--capacity belongs to a semaphore: add --permits 1");
-  }
+  const { nonblock, wait, ifHeld } = options;
+  checkTarget(options);
   if (nonblock === true && wait !== undefined) throw usageError("-n does not wait: leave out --wait");
   if (ifHeld !== undefined && wait !== undefined) {
     throw usageError("--if-held does not wait: leave out --wait");
@@ -70,10 +61,7 @@ export function planRun(options: RunOptions, operands: readonly string[], argv: 
   const { name, file, args } = commandOf(options, operands, argv);
   const isTry = nonblock === true || ifHeld !== undefined;
   return {
-    target:
-      permits === undefined
-        ? { kind: "lock", name, mode: shared === true ? "shared" : "exclusive" }
-        : { kind: "semaphore", name, permits, capacity },
+    target: targetOf(name, options),
     file,
     args,
     waitMs: isTry ? 0 : wait,
