@@ -200,6 +200,19 @@ describe("fenced writer", () => {
   });
 });
 
+test("the README's shell lines run as they stand, one after the other", async () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const block = /## From a shell[\s\S]*?```sh\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+  const standIns = { "backup.sh": "echo backup", "read-it": "echo read", migrate: "echo migrated" };
+  const path = directory("readme", standIns);
+  writeFileSync(join(path, "lines.sh"), `set -e\n${block}`);
+
+  const ran = await sh(path, "lines.sh").ended;
+
+  expect(ran.code, ran.stderr).toBe(0);
+  expect(ran.stdout).toMatch(/^backup\nread\ndb has 20 permits, 20 available\nmigrated\nlock +nightly\n/);
+});
+
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const probe = createServer().listen(0, "127.0.0.1", () => {
