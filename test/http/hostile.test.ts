@@ -3,17 +3,7 @@
  * Bytes go over bare sockets; the limits on time are short here, and no test measures one.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { errorCodes } from "../../src/api/errors.ts";
-import { createPrng } from "../../src/base/prng.ts";
-import {
-  appFor,
-  type RawConnection,
-  type Running,
-  rawConnection,
-  startMember,
-  startServer,
-  until,
-} from "./harness.ts";
+import { type RawConnection, type Running, rawConnection, startServer, until } from "./harness.ts";
 
 let server: Running;
 let open: RawConnection[] = [];
@@ -394,91 +384,5 @@ describe("too many", () => {
     expect(state.claims.has("many-64")).toBe(false);
     connection.socket.destroy();
     await until(() => state.waitingCount === 0);
-  });
-});
-
-describe("anything at all", () => {
-  it("gets an answer of the catalogue, and the node goes on", { timeout: 120_000 }, async () => {
-    const member = startMember();
-    await until(() => member.node.status().isServing);
-    const bugs: unknown[] = [];
-    const { app } = appFor(member.node, { internalError: (error) => bugs.push(error) });
-    const random = createPrng(20_000, "http-fuzz");
-    const pieces = (
-      "/ v1 locks claims sessions cluster livez : acquire keepalive transfer-leadership % %2F %3A %00 %E4 " +
-      "%f0%9f%94%92 .. . a _ ? & = pollMs=0 limit=1 cursor=YQ consistency=stale prefix= state=held \\ ~ + ; # aaaaaaaaaaaaaaaaaaaa"
-    ).split(" ");
-    const scalars: readonly unknown[] = [
-      null,
-      0,
-      -1,
-      1e21,
-      0.5,
-      "",
-      "a",
-      "\ud800",
-      "a".repeat(5_000),
-      [],
-      {},
-      true,
-      [[]],
-    ];
-    const fields = (
-      "sessionId claimId lock resources mode waitMs pollMs lockDelayMs metadata to onDisconnect ttlMs label seen " +
-      "constructor toString "
-    ).split(" ");
-    const statuses = new Map<number, number>();
-
-    for (let i = 0; i < 20_000; i++) {
-      const length = random.between(0, 12);
-      const isKnown = random.chance(0.5);
-      const start = isKnown
-        ? random.pick(["/v1/locks/", "/v1/claims", "/v1/sessions", "/v1/locks/a:acquire", "/v1/claims/a"])
-        : "/";
-      const url =
-        start + Array.from({ length: isKnown ? length >> 2 : length }, () => random.pick(pieces)).join("");
-      const body: Record<string, unknown> = {};
-      for (let n = random.between(0, 4); n > 0; n--) body[random.pick(fields)] = random.pick(scalars);
-      if (random.chance(0.7)) body["pollMs"] = 0;
-      const method = random.pick(["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"] as const);
-      const payload = random.pick([
-        JSON.stringify(body),
-        JSON.stringify(random.pick(scalars)),
-        "{",
-        "",
-        "\u0000",
-      ]);
-      const type = random.pick([
-        "application/json",
-        "application/json",
-        "application/json",
-        "text/plain",
-        "x",
-      ]);
-
-      const session = random.pick([undefined, "a".repeat(20), "a", "\u00e9"]);
-      if (!URL.canParse(url, "http://x")) continue;
-      const answer = await app.inject({
-        method,
-        url,
-        headers: {
-          ...(session === undefined ? undefined : { "holdfast-session": session }),
-          ...(method === "GET" ? undefined : { "content-type": type }),
-        },
-        ...(method === "GET" ? undefined : { payload }),
-      });
-
-      statuses.set(answer.statusCode, (statuses.get(answer.statusCode) ?? 0) + 1);
-      if (answer.statusCode < 300) continue;
-      expect(errorCodes, `${method} ${url} ${payload}`).toContain(answer.json().code);
-    }
-
-    expect(bugs).toEqual([]);
-    // It went everywhere: a run that only met one answer has tried nothing.
-    for (const status of [200, 201, 400, 404, 405, 415, 422])
-      expect([status, statuses.has(status)]).toEqual([status, true]);
-    expect((await app.inject("/readyz")).statusCode).toBe(200);
-    await app.close();
-    member.stop();
   });
 });
