@@ -7,7 +7,10 @@ import { createOutput, type Output } from "./output.ts";
 
 /** One run of a command. */
 export interface Invocation<Options> {
+  /** One that may be repeated stands here as often as it was given. */
   readonly operands: readonly (string | undefined)[];
+  /** The whole command line, as it was given. */
+  readonly argv: readonly string[];
   readonly options: Options;
   readonly output: Output;
 }
@@ -48,8 +51,9 @@ export function declare<Options>(parent: Command, host: Host, declaration: Decla
     const run = await load();
     const output = createOutput(outputFormatOf(host.argv, process.env));
     const count = command.registeredArguments.length;
-    const given = received.slice(0, count) as (string | undefined)[];
-    host.ended(await run({ operands: given, options: command.opts() as Options, output }));
+    const given = received.slice(0, count).flat() as (string | undefined)[];
+    const options = command.opts() as Options;
+    host.ended(await run({ operands: given, argv: host.argv, options, output }));
   });
   return command;
 }

@@ -20,6 +20,11 @@ export const exitCodes = {
   configuration: 78,
   /** A lock was lost while it was relied on. */
   lost: 90,
+  /** The command was ended because it may not hold the lock for longer. */
+  maxHold: 91,
+  /** `run`: a command that is there and cannot be executed, and one that is not there. */
+  notExecutable: 126,
+  notFound: 127,
 } as const;
 
 export interface CliFailure {

@@ -1,9 +1,9 @@
 /**
  * One request to one node, and what came of it. Follows nothing and repeats nothing: `http-client.ts` decides.
  */
+import { deriveController } from "../client/abort.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import type { ApiAnswer, ApiRequest } from "./http-client.ts";
-import { deriveController } from "./signals.ts";
 
 export type Attempt =
   | { readonly kind: "answer"; readonly answer: ApiAnswer }

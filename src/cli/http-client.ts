@@ -3,11 +3,12 @@
  * repeated: every request carries its own ids, so doing it twice is doing it once. Gives back every answer that
  * decides something; throws only when no node gave one in time.
  */
+import { sleep } from "../client/abort.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { type Attempt, attempt, type Trouble } from "./http-attempt.ts";
 
 export interface ApiRequest {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** With its query, encoded. */
   readonly path: string;
   /** Sent byte for byte the same in every attempt. */
@@ -171,20 +172,4 @@ function circle(origin: string): Trouble {
 
 function originOf(address: string): string {
   return new URL(address.includes("://") ? address : `http://${address}`).origin;
-}
-
-/** Rejects with the signal's reason when it is aborted. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, ms);
-    if (signal?.aborted === true) abort();
-    else signal?.addEventListener("abort", abort, { once: true });
-  });
 }

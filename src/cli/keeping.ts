@@ -7,7 +7,7 @@ import { unreachable } from "../base/assert.ts";
 import { apiFailure } from "./api-failure.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import type { ApiAnswer, HttpClient } from "./http-client.ts";
-import type { Lease, LeaseOver } from "./lease.ts";
+import type { LeaseOver, SessionLease } from "./lease.ts";
 import type { Output } from "./output.ts";
 import { age } from "./wording.ts";
 
@@ -15,7 +15,7 @@ export interface Hold {
   readonly client: HttpClient;
   readonly output: Output;
   readonly lock: string;
-  readonly lease: Lease;
+  readonly lease: SessionLease;
   readonly claimId: string;
   /** Aborted: release and end. */
   readonly signal: AbortSignal;
@@ -49,12 +49,17 @@ export async function holdOn({ client, output, lock, lease, claimId, signal }: H
 }
 
 /** Whatever the answer is. */
-export function releaseHold(client: HttpClient, { sessionId }: Lease, claimId: string): Promise<ApiAnswer> {
+export function releaseHold(
+  client: HttpClient,
+  { sessionId }: SessionLease,
+  claimId: string,
+): Promise<ApiAnswer> {
   const path = `/v1/claims/${claimId}`;
   return client.request({ method: "DELETE", path, sessionId, timeoutMs: releaseMsMax });
 }
 
-function lossText(over: LeaseOver): string {
+/** The end of a sentence: why a claim can no longer be relied on. */
+export function lossText(over: LeaseOver): string {
   switch (over.kind) {
     case "lapsed":
       return "its session could not be renewed in time";

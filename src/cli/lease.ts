@@ -1,28 +1,32 @@
 /**
- * A session as its client sees it: how long it may still be believed in, and its renewal. A lapsed deadline is final:
- * nothing is renewed after it. SEMANTICS §2, rule 9.
+ * A session as a command sees it: opened or borrowed, renewed and closed over HTTP. What may be believed and when to
+ * renew is decided by `client/lease.ts`, and nowhere here. SEMANTICS §2.
  */
 import { randomBytes } from "node:crypto";
 import type { EndedHold } from "../api/types.ts";
+import { deriveController } from "../client/abort.ts";
+import { createElapsedClock, type ElapsedClock } from "../client/elapsed-clock.ts";
+import { isOver, type Lease, type LeaseGrant, type LeaseOver, standingOf } from "../client/lease.ts";
+import {
+  createLeaseKeeper,
+  type KeepAliveReply,
+  type KeepAliveRequest,
+  type LeaseKeeper,
+} from "../client/lease-keeper.ts";
 import { apiFailure, mustSucceed } from "./api-failure.ts";
-import { createElapsedClock, type ElapsedClock } from "./elapsed-clock.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
-import { type ApiAnswer, type HttpClient, sleep } from "./http-client.ts";
+import type { ApiAnswer, HttpClient } from "./http-client.ts";
 
-/** Why nothing of a session can be relied on any more. */
-export type LeaseOver =
-  /** No renewal was answered in time. */
-  | { readonly kind: "lapsed" }
-  /** The cluster says that the session is no more. */
-  | { readonly kind: "session-ended"; readonly detail: string }
-  /** The watched claim was ended by somebody else. */
-  | { readonly kind: "claim-ended"; readonly reason: string };
+export type { LeaseOver } from "../client/lease.ts";
 
-export interface Lease {
+export interface SessionLease {
   readonly sessionId: string;
   readonly sessionRef: string;
   /** True when it was opened here: then it is closed here too. */
   readonly isOwn: boolean;
+  /** Of claims that name none, when the session names one. Known of an own session only. */
+  readonly lockDelayMs: number | undefined;
+  readonly keeper: LeaseKeeper;
   /** Milliseconds since the renewal that counts was sent. */
   readonly renewedAgoMs: number;
   /** Until the deadline; 0 when it has passed. */
@@ -31,12 +35,16 @@ export interface Lease {
   renew(claimId: string | undefined, signal?: AbortSignal): Promise<LeaseOver | undefined>;
   /** Renews until something is over or the signal is aborted (undefined then). `claimId` is asked at every answer. */
   keep(claimId: () => string | undefined, signal: AbortSignal): Promise<LeaseOver | undefined>;
+  /**
+   * Tells the cluster that every end it has told of was acted on, so that hand-back may end. Best effort, and only for an
+   * own session: of a borrowed one others may still believe in a claim. SEMANTICS §4.
+   */
+  acknowledge(): Promise<void>;
   /** A clean end of the session; best effort, within two seconds. Only for an own one that has not lapsed. */
   close(): Promise<void>;
 }
 
 const closeMsMax = 2000;
-const retryEveryMs = 200;
 
 /** A new session, under an id made here, so that a repeated request finds the same one. */
 export async function openLease(
@@ -46,7 +54,7 @@ export async function openLease(
     readonly label: string | undefined;
     readonly signal: AbortSignal;
   },
-): Promise<Lease> {
+): Promise<SessionLease> {
   const { ttlMs, label, signal } = options;
   const sessionId = randomBytes(16).toString("hex");
   const body = {
@@ -56,122 +64,115 @@ export async function openLease(
   };
   const clock = createElapsedClock();
   const answer = mustSucceed(await client.request({ method: "POST", path: "/v1/sessions", body, signal }));
-  return new RunningLease(client, { sessionId, isOwn: true, clock, sentAtMs: 0 }, answer);
+  return new HttpLease(client, { sessionId, isOwn: true, clock, answer });
 }
 
 /** A session that somebody else opened: renewed at once, to see that it lives. Rejects with CliError if it does not. */
-export async function adoptLease(client: HttpClient, sessionId: string, signal: AbortSignal): Promise<Lease> {
+export async function adoptLease(
+  client: HttpClient,
+  sessionId: string,
+  signal: AbortSignal,
+): Promise<SessionLease> {
   const clock = createElapsedClock();
   const request = { method: "POST", path: keepAlivePath(sessionId), body: {}, signal } as const;
   const answer = mustSucceed(await client.request(request));
-  return new RunningLease(client, { sessionId, isOwn: false, clock, sentAtMs: 0 }, answer);
+  return new HttpLease(client, { sessionId, isOwn: false, clock, answer });
 }
 
 function keepAlivePath(sessionId: string): string {
   return `/v1/sessions/${sessionId}:keepalive`;
 }
 
-interface LeaseNumbers {
-  readonly sessionRef: string;
-  readonly leaseMs: number;
-  readonly renewAfterMs: number;
-}
-
-class RunningLease implements Lease {
+class HttpLease implements SessionLease {
   readonly sessionId: string;
   readonly sessionRef: string;
   readonly isOwn: boolean;
+  readonly lockDelayMs: number | undefined;
+  readonly keeper: LeaseKeeper;
   readonly #client: HttpClient;
   readonly #clock: ElapsedClock;
-  #sentAtMs: number;
-  #numbers: LeaseNumbers;
-  #isLapsed = false;
 
   constructor(
     client: HttpClient,
     start: {
       readonly sessionId: string;
       readonly isOwn: boolean;
+      /** Made when the request was sent: its answer counts from 0. */
       readonly clock: ElapsedClock;
-      readonly sentAtMs: number;
+      readonly answer: ApiAnswer;
     },
-    answer: ApiAnswer,
   ) {
+    const { sessionId, isOwn, clock, answer } = start;
+    const { sessionRef, lockDelayMs } = answer.body;
+    if (typeof sessionRef !== "string") throw noSession(answer);
     this.#client = client;
-    this.sessionId = start.sessionId;
-    this.isOwn = start.isOwn;
-    this.#clock = start.clock;
-    this.#sentAtMs = start.sentAtMs;
-    this.#numbers = numbersIn(answer);
-    this.sessionRef = this.#numbers.sessionRef;
+    this.#clock = clock;
+    this.sessionId = sessionId;
+    this.sessionRef = sessionRef;
+    this.isOwn = isOwn;
+    this.lockDelayMs = typeof lockDelayMs === "number" ? lockDelayMs : undefined;
+    const ask = (request: KeepAliveRequest) => this.#ask(request);
+    this.keeper = createLeaseKeeper({ clock, grant: grantIn(answer), sentAtMs: 0, ask });
   }
 
   get renewedAgoMs(): number {
-    return this.#clock.now() - this.#sentAtMs;
+    return this.#clock.now() - this.keeper.current().renewedAtMs;
   }
 
   leftMs(): number {
-    const leftMs = this.#numbers.leaseMs - this.renewedAgoMs;
-    if (leftMs <= 0) this.#isLapsed = true;
-    return this.#isLapsed ? 0 : leftMs;
+    const lease = this.keeper.current();
+    return isOver(lease) ? 0 : lease.validUntilMs - lease.nowMs;
   }
 
   async renew(claimId: string | undefined, signal?: AbortSignal): Promise<LeaseOver | undefined> {
-    const sentAtMs = this.#clock.now();
-    for (;;) {
-      const leftMs = this.leftMs();
-      if (leftMs === 0) return { kind: "lapsed" };
-      const answer = await this.#tryRenewing(leftMs, signal);
-      if (answer === undefined) {
-        await sleep(Math.min(retryEveryMs, leftMs), signal);
-        continue;
-      }
-      if (this.leftMs() === 0) return { kind: "lapsed" };
-      if (answer.status === 404 || answer.status === 410) {
-        return { kind: "session-ended", detail: apiFailure(answer).failure.detail };
-      }
-      mustSucceed(answer);
-      this.#sentAtMs = sentAtMs;
-      this.#numbers = numbersIn(answer);
-      const ended = ((answer.body["ended"] ?? []) as readonly EndedHold[]).find(
-        (hold) => hold.claimId === claimId,
-      );
-      return ended === undefined ? undefined : { kind: "claim-ended", reason: ended.reason };
-    }
-  }
-
-  /** Undefined when no node answered; the deadline decides how often that may happen. */
-  async #tryRenewing(leftMs: number, signal: AbortSignal | undefined): Promise<ApiAnswer | undefined> {
-    try {
-      const request = { method: "POST", path: keepAlivePath(this.sessionId), body: {}, signal } as const;
-      // A node that hangs must leave time to ask another one.
-      return await this.#client.request({
-        ...request,
-        timeoutMs: leftMs,
-        attemptMs: Math.max(250, leftMs / 4),
-      });
-    } catch (error) {
-      if (error instanceof CliError && error.failure.exitCode === exitCodes.unavailable) return undefined;
-      throw error;
-    }
+    return overOf(await this.keeper.renew({ signal }), claimId);
   }
 
   async keep(claimId: () => string | undefined, signal: AbortSignal): Promise<LeaseOver | undefined> {
+    const { controller, release } = deriveController(signal);
+    const observe = (lease: Lease) => {
+      if (overOf(lease, claimId()) !== undefined) controller.abort();
+    };
     try {
-      for (;;) {
-        const waitMs = Math.min(this.#numbers.renewAfterMs - this.renewedAgoMs, this.leftMs());
-        // Short steps: after a suspend the deadline may have passed although no timer was due yet.
-        if (waitMs > 0) {
-          await sleep(Math.min(waitMs, 500), signal);
-          continue;
-        }
-        const over = await this.renew(claimId(), signal);
-        if (over !== undefined) return over;
+      const lease = await this.keeper.keep(controller.signal, observe);
+      return signal.aborted ? undefined : overOf(lease, claimId());
+    } finally {
+      release();
+    }
+  }
+
+  /** A node that refuses what cannot be refused is one that did not answer: the deadline decides. */
+  async #ask({ leftMs, seen, signal }: KeepAliveRequest): Promise<KeepAliveReply> {
+    try {
+      const answer = await this.#client.request({
+        method: "POST",
+        path: keepAlivePath(this.sessionId),
+        body: seen === undefined ? {} : { seen },
+        signal,
+        timeoutMs: leftMs,
+        // A node that hangs must leave time to ask another one.
+        attemptMs: Math.max(250, leftMs / 4),
+      });
+      if (answer.status === 404 || answer.status === 410) {
+        return { kind: "gone", detail: apiFailure(answer).failure.detail };
       }
+      return answer.status === 200 ? { kind: "granted", grant: grantIn(answer) } : { kind: "unanswered" };
     } catch (error) {
-      if (signal.aborted) return undefined;
+      if (error instanceof CliError) return { kind: "unanswered" };
       throw error;
     }
+  }
+
+  async acknowledge(): Promise<void> {
+    const { ended, revision } = this.keeper.current();
+    if (!this.isOwn || ended.length === 0 || revision === 0 || this.leftMs() === 0) return;
+    const request = {
+      method: "POST",
+      path: keepAlivePath(this.sessionId),
+      body: { seen: revision },
+      timeoutMs: closeMsMax,
+    } as const;
+    await this.#client.request(request).catch(() => {});
   }
 
   async close(): Promise<void> {
@@ -187,11 +188,24 @@ class RunningLease implements Lease {
   }
 }
 
-function numbersIn({ body, text }: ApiAnswer): LeaseNumbers {
-  const { sessionRef, leaseMs, renewAfterMs } = body;
-  if (typeof sessionRef === "string" && typeof leaseMs === "number" && typeof renewAfterMs === "number") {
-    return { sessionRef, leaseMs, renewAfterMs };
-  }
+function overOf(lease: Lease, claimId: string | undefined): LeaseOver | undefined {
+  const standing = standingOf(lease, claimId);
+  return standing.kind === "over" ? standing.over : undefined;
+}
+
+function grantIn(answer: ApiAnswer): LeaseGrant {
+  const { leaseMs, ttlMs, renewAfterMs, revision, ended } = answer.body;
+  if (typeof leaseMs !== "number" || typeof renewAfterMs !== "number") throw noSession(answer);
+  return {
+    leaseMs,
+    ttlMs: typeof ttlMs === "number" ? ttlMs : leaseMs,
+    renewAfterMs,
+    revision: typeof revision === "number" ? revision : 0,
+    ended: Array.isArray(ended) ? (ended as readonly EndedHold[]) : [],
+  };
+}
+
+function noSession({ text }: ApiAnswer): CliError {
   const detail = `the answer is no session: ${text.slice(0, 200)}`;
-  throw new CliError({ exitCode: exitCodes.failed, code: "unexpected-answer", detail });
+  return new CliError({ exitCode: exitCodes.failed, code: "unexpected-answer", detail });
 }

@@ -93,6 +93,19 @@ function endpointUrl(text: string): string {
   throw new InvalidArgumentError("Write a URL, as http://127.0.0.1:7400.");
 }
 
+export const claimGroup = "What is claimed:";
+
+/** A lock in one of its modes, or permits of a semaphore; letters as in flock(1). */
+export function targetOptions(): readonly Option[] {
+  const count = { min: 1, max: 1_000_000_000 };
+  return [
+    new Option("-x, --exclusive", "the lock for itself alone (the default)"),
+    new Option("-s, --shared", "the lock together with others that want it shared"),
+    integerOption("--permits <count>", "that many permits of a semaphore instead of a lock", count),
+    integerOption("--capacity <count>", "of the semaphore, if it is not there yet", count),
+  ].map((option) => option.helpGroup(claimGroup));
+}
+
 /** What `init`, `server` and `config check` read the cluster file by. */
 export interface ConfigOptions {
   readonly set?: ReadonlyMap<string, string>;

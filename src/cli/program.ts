@@ -6,8 +6,10 @@ import { Command } from "commander";
 import { declareClusterCommands } from "./commands/cluster.declare.ts";
 import { declareLockCommands } from "./commands/locks.declare.ts";
 import { declareNodeCommands } from "./commands/nodes.declare.ts";
+import { declareRunCommand } from "./commands/run.declare.ts";
+import { declareSemaphoreCommands } from "./commands/semaphores.declare.ts";
 import { declareSessionCommands } from "./commands/sessions.declare.ts";
-import { finish, type Host } from "./declare.ts";
+import { declare, finish, type Host } from "./declare.ts";
 
 /** The program, ready to parse `host.argv`. Throws CommanderError instead of ending the process. */
 export function createProgram(host: Host, version: string): Command {
@@ -22,11 +24,23 @@ export function createProgram(host: Host, version: string): Command {
     .showHelpAfterError("Add --help for what there is.")
     .exitOverride();
   declareNodeCommands(program, host);
+  declareRunCommand(program, host);
   declareLockCommands(program, host);
+  declareSemaphoreCommands(program, host);
   declareSessionCommands(program, host);
   declareClusterCommands(program, host);
+  program.commandsGroup("Other:");
+  declare(program, host, {
+    usage: "completion <shell>",
+    summary: "print a completion script for bash, zsh or fish",
+    operands: { shell: "bash, zsh or fish" },
+    details: ['In ~/.bashrc or ~/.zshrc: eval "$(holdfast completion bash)", with the shell\'s own name.'],
+    examples: [["holdfast completion fish | source", "for this fish"]],
+    load: async () => (await import("./commands/completion.ts")).completionOf(program),
+  });
   finish(program, [
     ["holdfast dev", "start three nodes here and see"],
+    ["holdfast run nightly -n -- ./backup.sh", "run a command unless it runs already, on any machine"],
     ["holdfast acquire billing/close --wait 1m", "get a lock, waiting for it if need be"],
     ["holdfast ls", "what is held, and by whom"],
   ]);
@@ -38,4 +52,4 @@ const exitCodeHelp = `
 Exit codes:
   0 done   1 refused   64 usage   69 no node or no leader answers   70 internal fault   71 cannot listen
   73 a file or directory cannot be created or used   75 not acquired   77 not allowed   78 configuration
-  90 the lock was lost`;
+  90 the lock was lost   91 it may not be held for longer   126 127 the command cannot be executed, is not there`;

@@ -6,7 +6,7 @@ import { fstatSync } from "node:fs";
 
 /** Why a command shall stop. */
 export interface StopReason {
-  readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP" | undefined;
+  readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | undefined;
   /** What a shell shows for it: 128 + n, 0 for the end of stdin. */
   readonly exitCode: number;
 }
@@ -38,21 +38,6 @@ export function watchForStop(): StopWatch {
       process.stdin.resume();
     },
   };
-}
-
-/**
- * A controller that is aborted with `parent` too. Held together by plain references: composite signals of the platform
- * may be collected while they are still waited for. `release` ends the tie and may be called twice.
- */
-export function deriveController(parent: AbortSignal | undefined): {
-  readonly controller: AbortController;
-  release(): void;
-} {
-  const controller = new AbortController();
-  const abort = () => controller.abort(parent?.reason);
-  if (parent?.aborted === true) abort();
-  else parent?.addEventListener("abort", abort, { once: true });
-  return { controller, release: () => parent?.removeEventListener("abort", abort) };
 }
 
 /** A parent that is a program of Node gives a socket for a pipe. */

@@ -1,9 +1,10 @@
 /**
  * How times and holders are put into words, the same in every command.
  */
-import type { BlockerView, HolderView, LockView } from "../api/types.ts";
+import { hostname, userInfo } from "node:os";
+import type { BlockerView, HolderView, LockView, WireMetadata } from "../api/types.ts";
 import { formatDuration } from "../config/duration.ts";
-import { printable } from "./output.ts";
+import { aligned, printable } from "./output.ts";
 
 /** `812ms`, `3.4s`, `25s`, `1h30m`: as exact as a person wants it. */
 export function age(ms: number): string {
@@ -24,7 +25,10 @@ export function blockersText(body: Readonly<Record<string, unknown>>): readonly 
   const lines = blockers.slice(0, 3).map((blocker) => `held by ${holderText(blocker)}`);
   if (blockers.length > 3) lines.push(`and ${blockers.length - 3} more`);
   const { availableInMs } = body;
-  if (typeof availableInMs === "number") lines.push(`available in ${age(availableInMs)} (lock-delay)`);
+  if (typeof availableInMs === "number")
+    lines.push(
+      `available in ${age(availableInMs)} (${body["reason"] === "hand-back" ? "hand-back" : "lock-delay"})`,
+    );
   return lines;
 }
 
@@ -34,4 +38,33 @@ export function lockText({ state, holders, availableInMs, queueLength }: LockVie
   const words = state === "held" && holder !== undefined ? `held by ${holderText(holder)}` : state;
   const available = availableInMs === undefined ? "" : `, available in ${age(availableInMs)}`;
   return `${words}${available}${queueLength > 0 ? `, ${queueLength} waiting` : ""}`;
+}
+
+/** `waiting for NAME at place 2, held by …`. `body` is a claim that waits. */
+export function waitingText(name: string, body: Readonly<Record<string, unknown>>): string {
+  const { position } = body;
+  const place = typeof position === "number" ? ` at place ${position}` : "";
+  return [`waiting for ${name}${place}`, ...blockersText(body)].join(", ");
+}
+
+/** `name=value` pairs, for one cell. */
+export function metadataText(metadata: WireMetadata): string {
+  return Object.entries(metadata)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(" ");
+}
+
+/** Rows under their heads, indented; whatever came from others is made printable. */
+export function columns(head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
+  const cells = rows.map((row) => row.map((cell) => (cell === "" ? "-" : printable(cell))));
+  return aligned([head, ...cells]).map((line) => `  ${line}`);
+}
+
+/** The label of a session that was given none: whoever waits wants to know whom to ask. */
+export function whoAndWhere(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`.slice(0, 256);
+  } catch {
+    return hostname();
+  }
 }

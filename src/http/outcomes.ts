@@ -193,14 +193,11 @@ function refusedClaim(claim: Claim, { clusterTimeMs }: View): Problem {
 }
 
 /** It waited for more permits than the semaphore was left with. */
-function shrunkBelow({ id, resources }: Claim): Problem {
-  const [claimed] = resources;
-  const facts =
-    claimed?.mode === "permits" ? { permits: claimed.permits, capacity: claimed.resource.capacity } : {};
+function shrunkBelow({ id, asked: [asked] }: Claim): Problem {
   return {
     code: "exceeds-capacity",
     detail: "While it waited, the semaphore was given fewer permits than it asked for.",
-    facts: { claimId: id, ...facts },
+    facts: { claimId: id, ...(asked?.kind === "semaphore" ? { permits: asked.permits } : undefined) },
   };
 }
 

@@ -87,7 +87,7 @@ export function commonHeaders(options: HttpServerOptions, requestId: string): Re
   };
   const node = options.node();
   if (node !== undefined) {
-    headers["holdfast-term"] = String(node.status().term);
+    headers["holdfast-term"] = String(node.term);
     headers["holdfast-revision"] = String(node.staleView().revision);
   }
   return headers;

@@ -11,10 +11,11 @@ import type {
   KeepAliveView,
   ResourceView,
   SessionView,
+  WaitingClaimView,
   WireMetadata,
 } from "../api/types.ts";
 import type { Metadata } from "../locks/commands.ts";
-import type { Blocker, Claim, Refusal, Session, UnseenEnd } from "../locks/records.ts";
+import type { Blocker, Claim, ClaimedResource, Refusal, Session, UnseenEnd } from "../locks/records.ts";
 import { refusalFor } from "../locks/resources.ts";
 import { marginMs } from "../locks/settings.ts";
 import type { View } from "../node/contract.ts";
@@ -109,30 +110,32 @@ export function claimView(claim: Claim, view: View): ClaimView {
     const held = grant === undefined ? undefined : { fence: grant.fence, heldMs: end.at - grant.at };
     return { ...who, state: "ended", reason: end.reason, ...held, revision: claim.revision };
   }
-  const resources = resourceViews(claim, view);
-  const owner = ownerView(claim.owner);
-  if (grant !== undefined) {
-    const { maxHoldMs } = claim;
-    return {
-      ...who,
-      state: "held",
-      resources,
-      fence: grant.fence,
-      ...owner,
-      waitedMs: grant.at - claim.enqueuedAt,
-      heldMs: Math.max(0, clusterTimeMs - grant.at),
-      ...(maxHoldMs === undefined
-        ? undefined
-        : { maxHoldLeftMs: Math.max(0, grant.at + maxHoldMs - clusterTimeMs) }),
-      heldSince: wallTime(grant.wallMs),
-      revision: claim.revision,
-    };
-  }
+  if (grant === undefined) return waitingView(claim, clusterTimeMs);
+  const { maxHoldMs, owner } = claim;
   return {
-    ...who,
+    claimId: claim.id,
+    sessionRef: session.ref,
+    state: "held",
+    resources: claim.resources.map((claimed) => heldView(claim, claimed, view.state.clusterId)),
+    fence: grant.fence,
+    ...(owner === undefined ? undefined : { owner }),
+    waitedMs: grant.at - claim.enqueuedAt,
+    heldMs: Math.max(0, clusterTimeMs - grant.at),
+    ...(maxHoldMs === undefined
+      ? undefined
+      : { maxHoldLeftMs: Math.max(0, grant.at + maxHoldMs - clusterTimeMs) }),
+    heldSince: wallTime(grant.wallMs),
+    revision: claim.revision,
+  };
+}
+
+function waitingView(claim: Claim, clusterTimeMs: number): WaitingClaimView {
+  return {
+    claimId: claim.id,
+    sessionRef: claim.session.ref,
     state: "waiting",
-    resources,
-    ...owner,
+    resources: claim.resources.map(resourceView),
+    ...ownerView(claim.owner),
     position: positionOf(claim),
     waitedMs: Math.max(0, clusterTimeMs - claim.enqueuedAt),
     waitLeftMs: Math.max(0, (claim.waitDeadline ?? clusterTimeMs) - clusterTimeMs),
@@ -141,20 +144,21 @@ export function claimView(claim: Claim, view: View): ClaimView {
   };
 }
 
-/** With sequencers while it is held: only a grant has something to show. */
-function resourceViews({ id: claimId, resources, grant }: Claim, { state }: View): readonly ResourceView[] {
-  return resources.map((claimed) => {
-    const { name } = claimed.resource;
-    const { mode } = claimed;
-    const { clusterId } = state;
-    const sequencer =
-      grant === undefined
-        ? undefined
-        : { sequencer: encodeSequencer({ clusterId, mode, fence: grant.fence, claimId, name }) };
-    return mode === "permits"
-      ? { semaphore: name, permits: claimed.kept, ...sequencer }
-      : { lock: name, mode, ...sequencer };
-  });
+function resourceView(claimed: ClaimedResource): ResourceView {
+  const { name } = claimed.resource;
+  return claimed.mode === "permits"
+    ? { semaphore: name, permits: claimed.kept }
+    : { lock: name, mode: claimed.mode };
+}
+
+/** With its sequencer: only a grant has something to show. */
+function heldView({ id, grant }: Claim, claimed: ClaimedResource, clusterId: string): ResourceView {
+  const { mode } = claimed;
+  const { name } = claimed.resource;
+  const sequencer = encodeSequencer({ clusterId, mode, fence: grant?.fence ?? 0, claimId: id, name });
+  return mode === "permits"
+    ? { semaphore: name, permits: claimed.kept, sequencer }
+    : { lock: name, mode, sequencer };
 }
 
 export function ownerView(owner: string | undefined): { readonly owner: string } | undefined {

@@ -4,29 +4,55 @@
  * A shared hold keeps only exclusive claims out. SEMANTICS §4, §5.
  */
 import { assert, present } from "../base/assert.ts";
-import type { Barrier, BlockReason, Claim, Lock, LockState, Resource, Semaphore } from "./records.ts";
+import type {
+  Barrier,
+  BlockReason,
+  Claim,
+  ClaimedResource,
+  Lock,
+  LockState,
+  Resource,
+  Semaphore,
+} from "./records.ts";
 
 /** Cluster time from which it keeps nobody out. */
 export function barrierEnd({ delayUntil, handBackUntil }: Barrier): number {
   return Math.max(delayUntil, handBackUntil);
 }
 
+/** Most names never have one; they share this. */
+export const noBarriers: ReadonlySet<Barrier> = new Set();
+
 /**
  * Raises a barrier behind a hold that ended uncleanly. `endedAt` is the cluster time that the end is dated: lock-delay
  * counts from there. `handBackUntil`: 0, or until when the session may believe although the hold was taken from it.
  */
-export function raiseBarrier(state: LockState, claim: Claim, endedAt: number, handBackUntil: number): void {
+export function raiseBarrier(
+  state: LockState,
+  claim: Claim,
+  what: {
+    readonly resources: readonly ClaimedResource[];
+    readonly endedAt: number;
+    readonly handBackUntil: number;
+  },
+): void {
   const { lockDelayMs } = present(state.settings, "settings");
   const { fence } = present(claim.grant, "the grant of a hold");
+  const { resources, endedAt, handBackUntil } = what;
   const delayUntil = endedAt + (claim.lockDelayMs ?? claim.session.lockDelayMs ?? lockDelayMs);
-  const barrier: Barrier = { fence, resources: claim.resources, delayUntil, handBackUntil };
+  const barrier: Barrier = { fence, resources, delayUntil, handBackUntil };
   if (barrierEnd(barrier) <= state.now) return;
   state.barriers.set(fence, barrier);
-  for (const claimed of claim.resources) {
-    claimed.resource.barriers.add(barrier);
+  for (const claimed of resources) {
+    ownBarriers(claimed.resource).add(barrier);
     if (claimed.mode === "permits") claimed.resource.cooling += claimed.kept;
   }
   state.deadlines.add({ at: barrierEnd(barrier), kind: "barrier", id: String(fence) });
+}
+
+function ownBarriers(resource: Resource): Set<Barrier> {
+  if (resource.barriers === noBarriers) resource.barriers = new Set();
+  return resource.barriers as Set<Barrier>;
 }
 
 /** Its time is over: what it kept back may be granted. */
@@ -35,7 +61,8 @@ export function lowerBarrier(state: LockState, barrier: Barrier, touched: Set<Re
   state.barriers.delete(barrier.fence);
   for (const claimed of barrier.resources) {
     const { resource } = claimed;
-    resource.barriers.delete(barrier);
+    ownBarriers(resource).delete(barrier);
+    if (resource.barriers.size === 0) resource.barriers = noBarriers;
     if (claimed.mode === "permits") claimed.resource.cooling -= claimed.kept;
     resource.revision = state.revision;
     touched.add(resource);

@@ -55,10 +55,12 @@ function hashClaim(hasher: Hasher, claim: Claim): void {
     .uint(claim.cancelOnDisconnect ? 1 : 0);
   hashOptional(hasher, claim.owner);
   hashMetadata(hasher, claim.metadata);
-  for (const claimed of claim.resources) {
-    hasher.text(claimed.resource.name).text(claimed.mode);
-    if (claimed.mode === "permits") hasher.uint(claimed.permits).uint(claimed.kept);
+  for (const asked of claim.asked) {
+    hasher.text(asked.kind).text(asked.name);
+    if (asked.kind === "lock") hasher.text(asked.mode);
+    else hasher.uint(asked.permits).uint(asked.capacity ?? -1);
   }
+  for (const claimed of claim.resources) if (claimed.mode === "permits") hasher.uint(claimed.kept);
   if (claim.grant !== undefined) {
     hasher.uint(claim.grant.fence).uint(claim.grant.at).uint(claim.grant.wallMs).uint(claim.grant.revision);
   }

@@ -2,6 +2,7 @@
  * Whether a grant is still good: what a resource asks before it lets the holder of a sequencer in. Reads only, changes
  * nothing; what it says is true at the revision of the state that it was asked of. SEMANTICS §6.
  */
+import type { ResourceRequest } from "./commands.ts";
 import { isLost } from "./endings.ts";
 import type { Claim, ClaimedResource, LockState, Resource } from "./records.ts";
 
@@ -32,10 +33,10 @@ export function checkGrant(
   return { status: isLost(claim) ? "expired" : "released", currentFence };
 }
 
-function isThatGrant({ grant, resources }: Claim, { fence, name, mode }: GrantAsked): boolean {
-  return (
-    grant?.fence === fence && resources.some((held) => held.resource.name === name && held.mode === mode)
-  );
+function isThatGrant(claim: Claim, { fence, name, mode }: GrantAsked): boolean {
+  const isAsked = (asked: ResourceRequest): boolean =>
+    asked.name === name && mode === (asked.kind === "lock" ? asked.mode : "permits");
+  return claim.grant?.fence === fence && claim.asked.some(isAsked);
 }
 
 /** A later grant that excludes this one is known. Permits exclude nobody. */

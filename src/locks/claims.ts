@@ -66,19 +66,20 @@ function wasRefused({ end }: Claim): boolean {
 
 /** An id that was only ever cancelled stands for no resources and matches every request. */
 function isSameRequest(claim: Claim, command: AcquireCommand): boolean {
-  if (claim.resources.length === 0) return true;
+  if (claim.asked.length === 0) return true;
   return (
     claim.owner === command.owner &&
-    claim.resources.length === command.resources.length &&
-    claim.resources.every((claimed, i) => isSameResource(claimed, command.resources[i]))
+    claim.asked.length === command.resources.length &&
+    claim.asked.every((first, i) => isSameResource(first, command.resources[i]))
   );
 }
 
-function isSameResource(claimed: ClaimedResource, asked: ResourceRequest | undefined): boolean {
-  if (asked === undefined || claimed.resource.name !== asked.name) return false;
-  return asked.kind === "lock"
-    ? claimed.mode === asked.mode
-    : claimed.mode === "permits" && claimed.permits === asked.permits;
+/** A capacity only says what the semaphore should have; it is no part of what is asked for. */
+function isSameResource(first: ResourceRequest, again: ResourceRequest | undefined): boolean {
+  if (again === undefined || first.name !== again.name) return false;
+  return first.kind === "lock"
+    ? again.kind === "lock" && first.mode === again.mode
+    : again.kind === "semaphore" && first.permits === again.permits;
 }
 
 function quotaFor(state: LockState, session: Session): Outcome | undefined {
@@ -117,6 +118,7 @@ function claimAnew(state: LockState, session: Session, command: AcquireCommand):
   const claim: Claim = {
     id: command.claimId,
     session,
+    asked: command.resources,
     resources,
     lockDelayMs: command.lockDelayMs,
     maxHoldMs: command.maxHoldMs,
@@ -213,6 +215,7 @@ function cancelUnheard(state: LockState, session: Session, claimId: string): Out
   const claim: Claim = {
     id: claimId,
     session,
+    asked: [],
     resources: [],
     lockDelayMs: undefined,
     maxHoldMs: undefined,

@@ -19,6 +19,8 @@ import type {
 } from "./records.ts";
 import { refusalFor } from "./resources.ts";
 
+const nothing: readonly ClaimedResource[] = [];
+
 /** Ended claims that one entry forgets for each that it remembers: a lowered bound is reached step by step. */
 const forgottenAtOnce = 8;
 
@@ -161,10 +163,17 @@ export function endClaim(
   state.budgetLeft--;
   state.changes.push({ claim, state: "ended" });
   rememberEnded(state, claim);
+  const { resources } = claim;
+  // The records go their own way from here on; what is remembered is what was asked for.
+  claim.resources = nothing;
   const leaves = afterwards[how.reason];
   if (!wasHeld || leaves === "nothing") return;
   const isHandedBack = leaves === "hand-back";
-  raiseBarrier(state, claim, how.at, isHandedBack ? session.expiresAt : 0);
+  raiseBarrier(state, claim, {
+    resources,
+    endedAt: how.at,
+    handBackUntil: isHandedBack ? session.expiresAt : 0,
+  });
   // A session that has ended is told so; a live one is told of the hold until it says that it knows.
   if (isHandedBack && session.end === undefined) noteUnseenEnd(state, claim, present(grant, "a grant").fence);
 }

@@ -2,7 +2,7 @@
  * What the state machine remembers: sessions, claims, locks. The only mutable records of this folder; only `machine.ts`
  * and the files it calls change them. Everything is reachable from `LockState`, and nothing else is state.
  */
-import type { LockMode, Metadata } from "./commands.ts";
+import type { LockMode, Metadata, ResourceRequest } from "./commands.ts";
 import type { DeadlineQueue } from "./deadlines.ts";
 import type { OrderedSet } from "./ordered-set.ts";
 import type { Settings } from "./settings.ts";
@@ -82,7 +82,10 @@ export interface UnseenEnd {
 export interface Claim {
   readonly id: string;
   readonly session: Session;
-  readonly resources: readonly ClaimedResource[];
+  /** What it asked for; nothing, for an id that was cancelled before it was heard of. */
+  readonly asked: readonly ResourceRequest[];
+  /** How it stands to what it asked for, in the same order; empty once it has ended. */
+  resources: readonly ClaimedResource[];
   readonly lockDelayMs: number | undefined;
   readonly maxHoldMs: number | undefined;
   readonly owner: string | undefined;
@@ -144,7 +147,7 @@ export interface ClaimedLock {
 export interface ClaimedPermits {
   readonly resource: Semaphore;
   readonly mode: "permits";
-  /** What was asked for. */
+  /** What was asked for, at least 1. */
   readonly permits: number;
   /** What is left of it: 1 <= kept <= permits. */
   kept: number;
@@ -158,7 +161,7 @@ interface ResourceState {
   readonly holders: OrderedSet<Claim>;
   readonly queue: OrderedSet<Claim>;
   /** What ended holds left behind, in the order of their ends. */
-  readonly barriers: Set<Barrier>;
+  barriers: ReadonlySet<Barrier>;
   revision: number;
 }
 

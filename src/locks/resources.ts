@@ -3,7 +3,7 @@
  * no newcomer passes the queue, and a shared claim only those that are shared too. Decides, changes no claim.
  * SEMANTICS §3–5.
  */
-import { barrierBlock, barrierMode, freePermits } from "./barriers.ts";
+import { barrierBlock, barrierMode, freePermits, noBarriers } from "./barriers.ts";
 import type { ResourceRequest } from "./commands.ts";
 import { OrderedSet } from "./ordered-set.ts";
 import type { Outcome } from "./outcomes.ts";
@@ -30,7 +30,7 @@ export function createSemaphore(state: LockState, name: string, capacity: number
     name,
     holders: new OrderedSet(),
     queue: new OrderedSet(),
-    barriers: new Set(),
+    barriers: noBarriers,
     revision: state.revision,
     capacity,
     isSet: false,
@@ -47,7 +47,7 @@ function createLock(state: LockState, name: string): Lock {
     name,
     holders: new OrderedSet(),
     queue: new OrderedSet(),
-    barriers: new Set(),
+    barriers: noBarriers,
     revision: state.revision,
     mode: undefined,
     exclusiveWaiters: 0,

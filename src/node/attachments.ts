@@ -98,7 +98,7 @@ export class Attachments {
   }
 
   /** Tells the listeners of a change. Returns what should be proposed: a grant whose client was gone by then. */
-  handleChange(change: ClaimChange, view: View): CancelRequest | undefined {
+  handleChange(change: ClaimChange, view: () => View): CancelRequest | undefined {
     const { claim } = change;
     if (change.state === "waiting") return undefined;
     const listeners = this.#listeners.get(claim.id);
@@ -106,10 +106,12 @@ export class Attachments {
     this.#unattendedSince.delete(claim.id);
     const wasGone = this.#gone.delete(claim.id);
     if (change.state === "ended") this.#answered.delete(claim.id);
-    for (const listener of listeners ?? []) listener(claim, view);
+    if (listeners !== undefined) for (const listener of listeners) listener(claim, view());
     const ofSession = this.#sessionListeners.get(claim.session.id);
-    this.#sessionListeners.delete(claim.session.id);
-    for (const listener of ofSession ?? []) listener(view);
+    if (ofSession !== undefined) {
+      this.#sessionListeners.delete(claim.session.id);
+      for (const listener of ofSession) listener(view());
+    }
     return change.state === "held" && wasGone && listeners === undefined && ofSession === undefined
       ? this.#giveBack(claim)
       : undefined;

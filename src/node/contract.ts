@@ -77,6 +77,8 @@ export interface MemberStatus {
 }
 
 export interface HoldfastNode {
+  /** The newest term that this node knows of; on every answer, so it costs nothing. */
+  readonly term: number;
   /** Calls `reply` exactly once. */
   propose(proposal: Proposal, reply: (reply: Reply<Outcome>) => void): void;
   /** Renews one session; travels with others in one entry, and is never refused for load. */

@@ -28,7 +28,6 @@ import { createClusterClock } from "./clock.ts";
 import type {
   ClaimListener,
   HoldfastNode,
-  MemberStatus,
   NodeStatus,
   NotLeading,
   Proposal,
@@ -37,7 +36,11 @@ import type {
   SessionListener,
   View,
 } from "./contract.ts";
-import { type Fate, Pending, type Waiter } from "./pending.ts";
+import { Dooms } from "./dooms.ts";
+import { type Fate, Pending } from "./pending.ts";
+import { ProposalQueue } from "./proposals.ts";
+import { Reads } from "./reads.ts";
+import { memberStatuses } from "./status.ts";
 
 /** The world, as the driver sees it. */
 export interface NodeHost {
@@ -93,21 +96,8 @@ export function createNode(options: NodeOptions): NodeDriver {
   return new Driver(options);
 }
 
-interface QueuedProposal {
-  readonly proposal: Proposal;
-  readonly waiter: Waiter;
-}
-
-interface QueuedKeepAlive {
-  readonly item: KeepAliveItem;
-  readonly reply: (reply: Reply<KeepAliveOutcome>) => void;
-}
-
 /** Entries applied in one turn at most: a few milliseconds. */
 const entriesAppliedAtOnce = 500;
-
-/** Sessions renewed by one entry at most. */
-const keepAliveItemsMax = 1_000;
 
 /** What is taken although the log is full: it ends things, and without it nobody could get out of that. */
 const relieving: ReadonlySet<Proposal["kind"]> = new Set([
@@ -124,7 +114,10 @@ class Driver implements NodeDriver {
   readonly #raft: Raft;
   readonly #state: LockState = createLockState();
   readonly #clock;
+  readonly #queue = new ProposalQueue();
   readonly #pending = new Pending();
+  readonly #reads = new Reads();
+  readonly #dooms = new Dooms();
   readonly #attachments = new Attachments();
 
   /** Committed, and not applied yet. */
@@ -132,24 +125,10 @@ class Driver implements NodeDriver {
   #isTurnDue = false;
   #isStopped = false;
   #isWriting = false;
-  #queue: QueuedProposal[] = [];
-  #keepAlives: QueuedKeepAlive[] = [];
-  /** A tick passed since the oldest keepalive came: it waits no longer for company. */
-  #isKeepAliveDue = false;
-
   /** The term this node leads in; undefined when it does not. */
   #leadingTerm: number | undefined;
   #isTimeProposed = false;
   #isFoundProposed = false;
-  #reads = new Map<number, (reply: ReadReply) => void>();
-  /** Confirmed, waiting for the machine to reach their index. */
-  #readsReady: { readonly index: number; readonly readId: number }[] = [];
-  #nextReadId = 1;
-  /** Claims whose unheard-of grant is being given back: no answer names them until that applied. */
-  readonly #doomed = new Set<string>();
-  #answersHeldBack: (() => void)[] = [];
-  /** Abandoned while answers waited for earlier dooms: looked at again when those were given. */
-  #abandonedLater: string[] = [];
   #leaderHeardMs: number | undefined;
 
   constructor(options: NodeOptions) {
@@ -171,7 +150,7 @@ class Driver implements NodeDriver {
   tick(): void {
     if (this.#isStopped) return;
     this.#raft.tick();
-    this.#isKeepAliveDue = true;
+    this.#queue.noteTick();
     if (this.#isServing()) this.#tickServing();
     else if (this.#leadingTerm !== undefined) this.#stamp();
     this.#turn();
@@ -181,8 +160,8 @@ class Driver implements NodeDriver {
     // Until membership can change, whoever is not a founder has no say.
     if (this.#isStopped || !this.#options.voters.includes(from)) return;
     this.#raft.message(from, message);
-    const { leader, currentTerm } = this.#raft.status();
-    if (leader === from && message.term === currentTerm) this.#leaderHeardMs = this.#host.monotonicMs();
+    if (this.#raft.leader === from && message.term === this.#raft.currentTerm)
+      this.#leaderHeardMs = this.#host.monotonicMs();
     this.#requestTurn();
   }
 
@@ -199,11 +178,10 @@ class Driver implements NodeDriver {
     if (fullness === "exhausted" || (fullness === "full" && !relieving.has(proposal.kind))) {
       return reply({ kind: "overloaded", reason: "log-full" });
     }
-    if (this.#queue.length >= this.#options.limits.queuedProposals) {
+    if (this.#queue.size >= this.#options.limits.queuedProposals) {
       return reply({ kind: "overloaded", reason: "queue" });
     }
-    const waiter: Waiter = (fate) => this.#answer(fate, reply);
-    this.#queue.push({ proposal, waiter });
+    this.#queue.add(proposal, (fate) => this.#answer(fate, reply));
     this.#requestTurn();
   }
 
@@ -211,18 +189,14 @@ class Driver implements NodeDriver {
     const notLeading = this.#notLeading();
     if (notLeading !== undefined) return reply(notLeading);
     if (this.#logFullness() === "exhausted") return reply({ kind: "overloaded", reason: "log-full" });
-    // It waits for the next tick, or for whatever entry goes first (SEMANTICS rule 3).
-    if (this.#keepAlives.length === 0) this.#isKeepAliveDue = false;
-    this.#keepAlives.push({ item, reply });
+    this.#queue.addKeepAlive(item, (fate) => reply(fate.kind === "applied" ? fate : this.#unanswered(fate)));
   }
 
   read(reply: (reply: ReadReply) => void): void {
     const notLeading = this.#notLeading();
     if (notLeading !== undefined) return reply(notLeading);
-    const readId = this.#nextReadId++;
-    const isRegistered = this.#raft.readIndex(readId);
+    const isRegistered = this.#raft.readIndex(this.#reads.register(reply));
     assert(isRegistered, "a leader takes reads");
-    this.#reads.set(readId, reply);
     this.#requestTurn();
   }
 
@@ -296,9 +270,9 @@ class Driver implements NodeDriver {
     for (const { to, message } of output.send) this.#host.send(to, message);
     if (output.write !== undefined) this.#write(output.write);
     if (output.probe !== undefined) this.#host.probe(output.probe);
-    for (const readId of output.readsDropped) this.#dropRead(readId);
+    for (const readId of output.readsDropped) this.#reads.drop(readId, this.#notLeadingNow());
     for (const entry of output.committed) this.#toApply.push(entry);
-    for (const { readId, index } of output.reads) this.#readsReady.push({ readId, index });
+    this.#reads.noteConfirmed(output.reads);
     this.#applySome();
     this.#answerReads();
   }
@@ -332,7 +306,7 @@ class Driver implements NodeDriver {
 
   /** Notices that the core began or ceased to lead, whatever input caused it. */
   #noteRole(): void {
-    const { role, currentTerm } = this.#raft.status();
+    const { role, currentTerm } = this.#raft;
     const leadingTerm = role === "leader" ? currentTerm : undefined;
     if (leadingTerm === this.#leadingTerm) return;
     if (this.#leadingTerm !== undefined) this.#stopLeading();
@@ -345,18 +319,11 @@ class Driver implements NodeDriver {
     this.#clock.stop();
     this.#isTimeProposed = false;
     this.#isFoundProposed = false;
-    this.#doomed.clear();
-    this.#abandonedLater = [];
-    const queue = this.#queue;
-    const keepAlives = this.#keepAlives;
-    this.#queue = [];
-    this.#keepAlives = [];
-    this.#readsReady = [];
-    const notLeading = this.#notLeading() ?? { kind: "not-leader", leader: undefined };
-    for (const { reply } of keepAlives) reply(notLeading);
-    for (const { waiter } of queue) waiter({ kind: "never" });
+    this.#dooms.clear();
+    // Before the rest: what follows may look for reads that can be answered, and nobody here can answer any.
+    this.#reads.dropAll(this.#notLeadingNow());
+    this.#queue.dropAll();
     this.#pending.dropAll();
-    for (const readId of this.#reads.keys()) this.#dropRead(readId);
     this.#attachments.endTenure(this.staleView());
     this.#releaseHeldBack();
   }
@@ -366,14 +333,19 @@ class Driver implements NodeDriver {
     return (
       this.#leadingTerm !== undefined &&
       this.#state.settings !== undefined &&
-      this.#state.revision >= this.#raft.status().termStartIndex
+      this.#state.revision >= this.#raft.termStartIndex
     );
   }
 
   #notLeading(): NotLeading | undefined {
-    const { role, leader } = this.#raft.status();
+    const { role, leader } = this.#raft;
     if (role === "leader") return undefined;
     return { kind: "not-leader", leader: leader === undefined ? undefined : memberName(leader) };
+  }
+
+  /** For those whose request ends with leadership. */
+  #notLeadingNow(): NotLeading {
+    return this.#notLeading() ?? { kind: "not-leader", leader: undefined };
   }
 
   #logFullness(): "no" | "full" | "exhausted" {
@@ -412,23 +384,19 @@ class Driver implements NodeDriver {
     if (deadline === undefined) return;
     if (now < deadline && now - this.#state.now < timeLogIntervalMs(this.#state)) return;
     this.#isTimeProposed = true;
-    this.#queue.push({
-      proposal: { kind: "advance-time" },
-      waiter: () => {
-        this.#isTimeProposed = false;
-      },
+    this.#queue.add({ kind: "advance-time" }, () => {
+      this.#isTimeProposed = false;
     });
   }
 
   /** The first leader gives the cluster its settings, once (rule 8). */
   #maybeFound(): void {
     const { clusterId, settings } = this.#options;
-    const isOpen = this.#state.revision >= this.#raft.status().termStartIndex;
+    const isOpen = this.#state.revision >= this.#raft.termStartIndex;
     if (this.#state.settings !== undefined || this.#isFoundProposed || !isOpen) return;
     this.#isFoundProposed = true;
     const firstFence = Math.floor(this.#host.wallMs() / 1000) * 2 ** 20;
-    const proposal: Proposal = { kind: "found", clusterId, firstFence, settings };
-    this.#queue.unshift({ proposal, waiter: () => undefined });
+    this.#queue.addFirst({ kind: "found", clusterId, firstFence, settings }, () => undefined);
   }
 
   // ---- proposing ---------------------------------------------------------------------------------------------------
@@ -440,8 +408,8 @@ class Driver implements NodeDriver {
   #closeBatch(): void {
     if (this.#leadingTerm === undefined || this.#isWriting) return;
     this.#maybeFound();
-    if (this.#state.settings === undefined && !this.#isFoundProposed) return;
-    const batch = this.#takeBatch();
+    const isOpen = this.#state.settings !== undefined;
+    const batch = isOpen ? this.#queue.takeBatch() : this.#queue.takeFounding();
     if (batch.length === 0) return;
     const wallMs = Math.floor(this.#host.wallMs());
     const bytes = batch.map(({ proposal }) => encodeCommand({ ...proposal, wallMs } as Command));
@@ -450,66 +418,24 @@ class Driver implements NodeDriver {
       for (const [i, { waiter }] of batch.entries()) this.#pending.add(result.index + i, result.term, waiter);
     } else {
       // A hand-over is running or too much waits: they keep their place until it ends, or leadership does.
-      this.#queue = [...batch, ...this.#queue];
+      this.#queue.putBack(batch);
     }
-  }
-
-  #takeBatch(): readonly QueuedProposal[] {
-    const isOpen = this.#state.settings !== undefined;
-    const queue = isOpen ? this.#queue : this.#queue.filter(({ proposal }) => proposal.kind === "found");
-    this.#queue = isOpen ? [] : this.#queue.filter(({ proposal }) => proposal.kind !== "found");
-    if (!isOpen || this.#keepAlives.length === 0 || (queue.length === 0 && !this.#isKeepAliveDue))
-      return queue;
-    // In front: time must not pass over a keepalive that was there first (rule 5).
-    const renewals: QueuedProposal[] = [];
-    for (let i = 0; i < this.#keepAlives.length; i += keepAliveItemsMax) {
-      renewals.push(this.#renewal(this.#keepAlives.slice(i, i + keepAliveItemsMax)));
-    }
-    this.#keepAlives = [];
-    this.#isKeepAliveDue = false;
-    return [...renewals, ...queue];
-  }
-
-  #renewal(batch: readonly QueuedKeepAlive[]): QueuedProposal {
-    return {
-      proposal: { kind: "keep-alive", items: batch.map(({ item }) => item) },
-      waiter: (fate) => {
-        for (const [i, { reply }] of batch.entries()) this.#answerRenewal(fate, i, reply);
-      },
-    };
-  }
-
-  #answerRenewal(fate: Fate, i: number, reply: (reply: Reply<KeepAliveOutcome>) => void): void {
-    if (fate.kind !== "applied") return reply(this.#unanswered(fate));
-    assert(fate.outcome.kind === "keep-alive", "a renewal has its own outcome", { kind: fate.outcome.kind });
-    const outcome = fate.outcome.items[i];
-    assert(outcome !== undefined, "every keepalive has an outcome");
-    reply({ kind: "applied", outcome, revision: fate.revision });
   }
 
   #unanswered(fate: Exclude<Fate, { kind: "applied" }>): NotLeading | { readonly kind: "indeterminate" } {
     if (fate.kind === "unknown") return { kind: "indeterminate" };
-    return this.#notLeading() ?? { kind: "not-leader", leader: undefined };
+    return this.#notLeadingNow();
   }
 
   #proposeCancel(request: CancelRequest | undefined): void {
     if (request === undefined) return;
     const { claimId, fence } = request;
-    if (fence !== undefined) {
-      // New dooms wait for the answers that wait for old ones, or impatient clients could keep everybody waiting.
-      if (this.#isAnswerWaiting()) {
-        this.#abandonedLater.push(claimId);
-        return;
-      }
-      this.#doomed.add(claimId);
-    }
-    this.#queue.push({
-      proposal: { kind: "cancel", claimId, fence },
-      waiter: () => {
-        // Only the cancel that gives the grant back ends its being unheard of; one that found it waiting does not.
-        if (fence !== undefined) this.#doomed.delete(claimId);
-        if (this.#doomed.size === 0) this.#releaseHeldBack();
-      },
+    const isAnswerWaiting = this.#reads.isAnyReady(this.#state.revision);
+    if (fence !== undefined && !this.#dooms.add(claimId, isAnswerWaiting)) return;
+    this.#queue.add({ kind: "cancel", claimId, fence }, () => {
+      // Only the cancel that gives the grant back ends its being unheard of; one that found it waiting does not.
+      if (fence !== undefined) this.#dooms.remove(claimId);
+      if (this.#dooms.isEmpty) this.#releaseHeldBack();
     });
     this.#requestTurn();
   }
@@ -522,28 +448,27 @@ class Driver implements NodeDriver {
     this.#host.applied?.(entry, outcome);
     this.#pending.settle(entry.index, entry.term, outcome);
     if (this.#leadingTerm === undefined) return;
-    if (entry.index === this.#raft.status().termStartIndex) this.#startTenure();
-    const view = this.#leaderView();
-    for (const change of changes) this.#proposeCancel(this.#attachments.handleChange(change, view));
+    if (entry.index === this.#raft.termStartIndex) this.#startTenure();
+    for (const change of changes) this.#proposeCancel(this.#attachments.handleChange(change, this.#view));
     // What the budget left over is swept by the next entry, at once.
     if (this.#isServing()) this.#maybeAdvanceTime(this.#state.now);
-    if (this.#queue.length > 0) this.#requestTurn();
+    if (this.#queue.size > 0) this.#requestTurn();
   }
 
   #startTenure(): void {
     const waiting: Claim[] = [];
     for (const claim of this.#state.claims.values()) if (claim.state === "waiting") waiting.push(claim);
-    this.#attachments.startTenure(waiting, this.#raft.status().termStartIndex, this.#host.monotonicMs());
+    this.#attachments.startTenure(waiting, this.#raft.termStartIndex, this.#host.monotonicMs());
     this.#requestTurn();
   }
 
   #answer(fate: Fate, reply: (reply: Reply<Outcome>) => void): void {
     if (fate.kind !== "applied") return reply(this.#unanswered(fate));
     const { outcome, revision } = fate;
-    const isDoomed = outcome.kind === "claim" && this.#doomed.has(outcome.claim.id);
+    const isDoomed = outcome.kind === "claim" && this.#dooms.has(outcome.claim.id);
     if (!isDoomed) return reply(fate);
     const { claim } = outcome;
-    this.#answersHeldBack.push(() => {
+    this.#dooms.holdBack(() => {
       // Either it was given back, or leadership ended first and nobody here knows.
       if (claim.state === "ended")
         reply({ kind: "applied", outcome: { kind: "claim-ended", claim }, revision });
@@ -552,37 +477,17 @@ class Driver implements NodeDriver {
   }
 
   #releaseHeldBack(): void {
-    const answers = this.#answersHeldBack;
-    this.#answersHeldBack = [];
-    for (const answer of answers) answer();
+    for (const answer of this.#dooms.takeAnswers()) answer();
     this.#answerReads();
-    const abandoned = this.#abandonedLater;
-    this.#abandonedLater = [];
-    for (const claimId of abandoned) this.abandon(claimId);
-  }
-
-  #isAnswerWaiting(): boolean {
-    if (this.#doomed.size === 0) return false;
-    return (
-      this.#answersHeldBack.length > 0 || (this.#readsReady[0]?.index ?? Infinity) <= this.#state.revision
-    );
+    for (const claimId of this.#dooms.takeAbandoned()) this.abandon(claimId);
   }
 
   #answerReads(): void {
-    if (this.#doomed.size > 0) return;
-    while ((this.#readsReady[0]?.index ?? Infinity) <= this.#state.revision) {
-      const { readId } = this.#readsReady.shift() as { readId: number };
-      const reply = this.#reads.get(readId);
-      this.#reads.delete(readId);
-      reply?.({ kind: "confirmed", view: this.#leaderView() });
-    }
+    if (this.#dooms.isEmpty) this.#reads.answerReady(this.#state.revision, this.#view);
   }
 
-  #dropRead(readId: number): void {
-    const reply = this.#reads.get(readId);
-    this.#reads.delete(readId);
-    reply?.(this.#notLeading() ?? { kind: "not-leader", leader: undefined });
-  }
+  /** Made when somebody listens, which is seldom. */
+  readonly #view = (): View => this.#leaderView();
 
   #leaderView(): View {
     return { state: this.#state, clusterTimeMs: this.#stamp(), revision: this.#state.revision };
@@ -594,8 +499,13 @@ class Driver implements NodeDriver {
 
   // ---- looking in ------------------------------------------------------------------------------------------------------
 
+  get term(): number {
+    return this.#raft.currentTerm;
+  }
+
   status(): NodeStatus {
-    const { role, currentTerm, leader, commitIndex, lastIndex } = this.#raft.status();
+    const raft = this.#raft.status();
+    const { role, currentTerm, leader, commitIndex, lastIndex } = raft;
     const isLeader = role === "leader";
     const quietMs =
       isLeader && this.#raft.isQuorumFresh()
@@ -616,30 +526,14 @@ class Driver implements NodeDriver {
       isFounded: this.#state.settings !== undefined,
       isServing: this.#isServing(),
       quietMs,
-      members: this.#members(leader),
+      members: memberStatuses({
+        voters: this.#options.voters,
+        self: this.#options.raft.self,
+        raft,
+        followers: this.#raft.followers(),
+        peers: this.#host.peers(),
+        tickMs: this.#options.tickMs,
+      }),
     };
-  }
-
-  #members(leader: MemberId | undefined): readonly MemberStatus[] {
-    const peers = new Map(this.#host.peers().map((peer) => [peer.name, peer]));
-    const followers = new Map(this.#raft.followers().map((follower) => [follower.member, follower]));
-    const { durableIndex } = this.#raft.status();
-    return this.#options.voters.map((voter) => {
-      const name = memberName(voter);
-      const isSelf = voter === this.#options.raft.self;
-      const follower = followers.get(voter);
-      const silentTicks = follower?.silentTicks;
-      return {
-        name,
-        role: voter === leader ? "leader" : "follower",
-        state: isSelf || peers.get(name)?.connected === true ? "up" : "down",
-        matchIndex: isSelf ? durableIndex : follower?.matchIndex,
-        lastContactMs: isSelf
-          ? 0
-          : silentTicks === undefined
-            ? peers.get(name)?.lastContactMs
-            : silentTicks * this.#options.tickMs,
-      };
-    });
   }
 }

@@ -100,6 +100,11 @@ export interface Raft {
   leaderLost(member: MemberId): void;
   /** What to do now. Hands everything over once; an empty output is normal. */
   takeOutput(): RaftOutput;
+  /** Of `status`, what is asked for with every entry; reading them makes nothing. */
+  readonly role: RaftStatus["role"];
+  readonly currentTerm: Term;
+  readonly leader: MemberId | undefined;
+  readonly termStartIndex: LogIndex;
   status(): RaftStatus;
   followers(): readonly FollowerStatus[];
   /** The stamp of the last entry in the log. */
@@ -243,25 +248,31 @@ class RaftCore implements Raft {
     });
   }
 
+  get role(): RaftStatus["role"] {
+    return this.#state.role;
+  }
+
+  get currentTerm(): Term {
+    return this.#state.currentTerm;
+  }
+
+  get leader(): MemberId | undefined {
+    // One whose process is gone is nobody to send anybody to.
+    return this.#state.lost === undefined ? this.#state.leader : undefined;
+  }
+
+  get termStartIndex(): LogIndex {
+    return this.#state.termStartIndex;
+  }
+
   status(): RaftStatus {
-    const {
-      role,
-      currentTerm,
-      votedFor,
-      leader,
-      commitIndex,
-      durableIndex,
-      termStartIndex,
-      transfer,
-      log,
-      lost,
-    } = this.#state;
+    const { role, currentTerm, votedFor, commitIndex, durableIndex, termStartIndex, transfer, log } =
+      this.#state;
     return {
       role,
       currentTerm,
       votedFor,
-      // One whose process is gone is nobody to send anybody to.
-      leader: lost === undefined ? leader : undefined,
+      leader: this.leader,
       commitIndex,
       lastIndex: lastIndex(log),
       durableIndex,

@@ -33,19 +33,32 @@ test("the commands of this version are there, and no others", () => {
     "holdfast server",
     "holdfast config",
     "holdfast config check",
+    "holdfast config show",
+    "holdfast config schema",
+    "holdfast run",
     "holdfast acquire",
     "holdfast release",
     "holdfast try",
     "holdfast ls",
     "holdfast show",
+    "holdfast semaphore",
+    "holdfast semaphore set",
+    "holdfast semaphore show",
+    "holdfast semaphore ls",
+    "holdfast semaphore delete",
+    "holdfast check",
     "holdfast session",
     "holdfast session create",
     "holdfast session ls",
     "holdfast session show",
     "holdfast session close",
+    "holdfast session kill",
     "holdfast cluster",
     "holdfast cluster status",
     "holdfast cluster transfer-leadership",
+    "holdfast cluster settings",
+    "holdfast cluster settings set",
+    "holdfast completion",
   ]);
 });
 
@@ -66,13 +79,11 @@ describe("every command", () => {
   });
 
   test("that talks to a cluster has endpoints and a timeout, with their defaults", () => {
-    const local = ["dev", "init", "server", "check"];
-    const talking = tree.filter(
-      ([, command]) => command.commands.length === 0 && !local.includes(command.name()),
-    );
+    const local = /^holdfast (dev|init|server|completion|config .*)$/;
+    const talking = tree.filter(([words, command]) => command.commands.length === 0 && !local.test(words));
 
     for (const [words, command] of talking) {
-      const help = helpOf(command);
+      const help = helpOf(command).replace(/\s+/g, " ");
       expect(help, words).toMatch(
         /--endpoint <url>[\s\S]*http:\/\/127\.0\.0\.1:7400[\s\S]*HOLDFAST_ENDPOINTS/,
       );
@@ -88,8 +99,10 @@ test("the help is grouped", () => {
     "Options:",
     "Nodes:",
     "Locks:",
+    "Semaphores:",
     "Sessions:",
     "Cluster:",
+    "Other:",
     "Commands:",
     "Examples:",
   ]);
@@ -116,7 +129,17 @@ describe("wrong words end with 64", () => {
   test.each([
     [["aquire", "x"], /unknown command 'aquire'\n\(Did you mean acquire\?\)/],
     [["session", "craete"], /unknown command 'craete'\n\(Did you mean create\?\)/],
-    [["run", "x"], /unknown command 'run'/],
+    [["rum", "x"], /unknown command 'rum'\n\(Did you mean run\?\)/],
+    [["run"], /missing required argument 'name'/],
+    [["run", "x"], /the command is missing: holdfast run x -- COMMAND/],
+    [["run", "x", "ls"], /put -- before the command: holdfast run x -- ls/],
+    [["run", "x", "ls", "-l"], /unknown option '-l'/],
+    [["run", "x", "--nonblok", "--", "ls"], /unknown option '--nonblok'\n\(Did you mean --nonblock\?\)/],
+    [["run", "x", "--share", "--", "ls"], /unknown option '--share'\n\(Did you mean --shared\?\)/],
+    [["run", "x", "--on-lost", "STOP", "--", "ls"], /'STOP' is invalid.*Write one of TERM/],
+    [["run", "x", "--if-held", "wait", "--", "ls"], /Allowed choices are fail, skip/],
+    [["run", "x", "-E", "256", "--", "ls"], /Write a whole number from 0 to 255/],
+    [["run", "x", "-n", "-w", "1s", "--", "ls"], /-n does not wait/],
     [["ls", "--limt", "3"], /unknown option '--limt'\n\(Did you mean --limit\?\)/],
     [["acquire"], /missing required argument 'name'/],
     [["acquire", "a", "b"], /too many arguments/],

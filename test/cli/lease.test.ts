@@ -1,30 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { createElapsedClock } from "../../src/cli/elapsed-clock.ts";
 import { createHttpClient } from "../../src/cli/http-client.ts";
 import { adoptLease, openLease } from "../../src/cli/lease.ts";
 import { createStub, type Stub, type StubAnswer } from "./stub.ts";
-
-describe("elapsed time", () => {
-  test("is never shorter than what either clock says, and never runs back", () => {
-    let monotonicMs = 1000;
-    let wallMs = 50_000;
-    const clock = createElapsedClock({ monotonicMs: () => monotonicMs, wallMs: () => wallMs });
-
-    monotonicMs += 100;
-    wallMs += 90;
-    expect(clock.now()).toBe(100);
-    // Suspended: only the wall clock went on.
-    wallMs += 60_000;
-    expect(clock.now()).toBe(60_100);
-    // The wall clock was set back.
-    wallMs -= 100_000;
-    monotonicMs += 5;
-    expect(clock.now()).toBe(60_105);
-    wallMs -= 10;
-    expect(clock.now()).toBe(60_105);
-    clock.stop();
-  });
-});
 
 let stub: Stub | undefined;
 

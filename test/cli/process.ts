@@ -35,12 +35,25 @@ export interface Running {
 
 const started = new Set<ChildProcess>();
 
+export function start(words: readonly string[], options: RunOptions = {}): Running {
+  return startFile(process.execPath, [program, ...words], options);
+}
+
+/** As `start`, for a shell to call. */
+export function commandLine(words: readonly string[]): string {
+  return [process.execPath, program, ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+}
+
 /** Nothing of the surroundings' own HOLDFAST_… gets in. stdin is a pipe that stays open. */
-export function start(words: readonly string[], { environment = {}, cwd }: RunOptions = {}): Running {
+export function startFile(
+  file: string,
+  words: readonly string[],
+  { environment = {}, cwd }: RunOptions = {},
+): Running {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(HOLDFAST_|NO_COLOR|FORCE_COLOR)/.test(name),
   );
-  const child = spawn(process.execPath, [program, ...words], {
+  const child = spawn(file, words, {
     cwd,
     env: { ...Object.fromEntries(inherited), ...environment },
     stdio: ["pipe", "pipe", "pipe"],
@@ -91,7 +104,11 @@ export function run(words: readonly string[], options: RunOptions = {}): Promise
 /** Ends what a test left running, and waits for it. */
 export async function endAll(): Promise<void> {
   const endings = [...started].map((child) => new Promise((resolve) => child.once("close", resolve)));
-  for (const child of started) child.kill("SIGTERM");
+  for (const child of started) {
+    child.kill("SIGTERM");
+    // One that a test has stopped would not notice.
+    child.kill("SIGCONT");
+  }
   await Promise.all(endings);
 }
 

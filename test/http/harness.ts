@@ -84,6 +84,9 @@ export function startMember(settings: Partial<Settings> = {}): Member {
 /** The node's methods, of which some may be replaced. */
 export function delegate(node: HoldfastNode, overrides: Partial<HoldfastNode>): HoldfastNode {
   return {
+    get term() {
+      return node.term;
+    },
     propose: (proposal, reply) => node.propose(proposal, reply),
     keepAlive: (item, reply) => node.keepAlive(item, reply),
     read: (reply) => node.read(reply),
@@ -142,6 +145,7 @@ export function stubNode(
   const state = { ...createLockState(), settings: defaultSettings };
   const { quietMs, ...methods } = { quietMs: 12.4, ...overrides };
   return {
+    term: 7,
     propose: unexpected,
     keepAlive: unexpected,
     read: unexpected,

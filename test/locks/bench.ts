@@ -86,6 +86,10 @@ export class Bench {
     });
   }
 
+  isKnown(id: string): boolean {
+    return this.state.sessions.has(id) || this.state.tombstones.has(id);
+  }
+
   session(id: string): Session {
     const session = this.state.sessions.get(id) ?? this.state.tombstones.get(id);
     if (session === undefined) throw new Error(`no session ${id}`);

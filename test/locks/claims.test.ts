@@ -44,7 +44,7 @@ describe("acquire", () => {
   it("release and the next grant are one step: exactly one waiter is woken", () => {
     const b = bench();
     b.acquire("s", "c");
-    for (let i = 0; i < 100; i++) b.acquire("t", `w${i}`, { waitMs: 1_000 });
+    for (let i = 0; i < 1_000; i++) b.acquire("t", `w${i}`, { waitMs: 1_000 });
 
     b.release("s", "c");
 

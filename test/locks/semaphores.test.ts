@@ -378,4 +378,16 @@ describe("a name", () => {
 
     expect(b.acquire("s", "c", { ...pool, capacity: 1 })).toMatchObject({ claim: { state: "held" } });
   });
+
+  it("is not in use by who is due, although nobody swept it yet", () => {
+    const b = bench({ sweepBudget: 1 });
+    b.semaphore("p", 1);
+    // The deadlines of the first two use the budget up.
+    for (const id of ["a", "b", "z"]) b.open(id, { ttlMs: 6_000, lockDelayMs: 0 });
+    for (const id of ["a", "b"]) b.acquire(id, `c-${id}`, { lock: id });
+    b.acquire("z", "c-z", pool);
+    b.time += 6_000;
+
+    expect(b.semaphore("p", undefined)).toMatchObject({ kind: "semaphore-deleted" });
+  });
 });

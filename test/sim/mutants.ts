@@ -103,10 +103,10 @@ export const mutants: readonly Mutant[] = [
     file: "src/node/driver.ts",
     changes: [
       [
-        "this.#keepAlives.push({ item, reply });",
-        "this.#batchStamp ??= this.#stamp();\n    this.#keepAlives.push({ item, reply });",
+        "this.#queue.addKeepAlive(item,",
+        "this.#batchStamp ??= this.#stamp();\n    this.#queue.addKeepAlive(item,",
       ],
-      ["  #isKeepAliveDue = false;", "  #isKeepAliveDue = false;\n  #batchStamp: number | undefined;"],
+      ["  #isWriting = false;", "  #isWriting = false;\n  #batchStamp: number | undefined;"],
       [
         "const result = this.#raft.propose(bytes, this.#stamp());",
         "const result = this.#raft.propose(bytes, Math.max(this.#batchStamp ?? this.#stamp(), this.#raft.lastTime()));\n    this.#batchStamp = undefined;",
@@ -127,8 +127,8 @@ export const mutants: readonly Mutant[] = [
     file: "src/node/driver.ts",
     changes: [
       [
-        "// It waits for the next tick, or for whatever entry goes first (SEMANTICS rule 3).",
-        'if (!this.#state.sessions.has(item.sessionId)) return reply({ kind: "applied", outcome: { kind: "session-unknown" }, revision: 0 });',
+        "this.#queue.addKeepAlive(item,",
+        'if (!this.#state.sessions.has(item.sessionId)) return reply({ kind: "applied", outcome: { kind: "session-unknown" }, revision: 0 });\n    this.#queue.addKeepAlive(item,',
       ],
     ],
     killedBy: ["terminal-answers-are-true"],
@@ -139,7 +139,7 @@ export const mutants: readonly Mutant[] = [
     // Found by the simulator in its first run, as a fault of ours; kept as a patch so that it stays found.
     name: "a cancel that came too late ends the doom of an unheard-of grant",
     file: "src/node/driver.ts",
-    changes: [["if (fence !== undefined) this.#doomed.delete(claimId);", "this.#doomed.delete(claimId);"]],
+    changes: [["if (fence !== undefined) this.#dooms.remove(claimId);", "this.#dooms.remove(claimId);"]],
     killedBy: ["I10-belief"],
     seed: 129,
   },

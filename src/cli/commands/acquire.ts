@@ -2,26 +2,28 @@
  * `holdfast acquire`: one claim on one lock. Without --keep it ends with the claim held and a session that nothing
  * renews, and says so; with --keep it stays, renews, and says at once when the lock can no longer be relied on.
  */
-import { hostname, userInfo } from "node:os";
+import type { HeldClaimView } from "../../api/types.ts";
 import { type ClaimRecord, createClaimFile, removeClaimFile, replaceClaimFile } from "../claim-file.ts";
-import { claimLock, type HeldClaim } from "../claiming.ts";
+import { claimAndRenew, type HeldClaim, sessionLost } from "../claiming.ts";
 import { connect, lockNameOf, sessionIdOf } from "../connect.ts";
 import type { Invocation } from "../declare.ts";
-import { CliError, exitCodes, usageError } from "../exit-codes.ts";
-import type { ApiAnswer, HttpClient } from "../http-client.ts";
+import { exitCodes, usageError } from "../exit-codes.ts";
+import type { HttpClient } from "../http-client.ts";
 import { holdOn, releaseHold } from "../keeping.ts";
-import { adoptLease, type Lease, type LeaseOver, openLease } from "../lease.ts";
+import { adoptLease, openLease, type SessionLease } from "../lease.ts";
 import type { ConnectionOptions } from "../options.ts";
 import { type Output, properties } from "../output.ts";
-import { deriveController, type StopReason, watchForStop } from "../signals.ts";
-import { age, blockersText } from "../wording.ts";
+import { type StopReason, watchForStop } from "../signals.ts";
+import { checkTarget, type TargetOptions, targetOf } from "../target.ts";
+import { age, waitingText, whoAndWhere } from "../wording.ts";
 
-export interface AcquireOptions extends ConnectionOptions {
+export interface AcquireOptions extends ConnectionOptions, TargetOptions {
   readonly session?: string;
   readonly wait?: number;
   readonly nonblock?: boolean;
   readonly ttl?: number;
   readonly lockDelay?: number;
+  readonly maxHold?: number;
   readonly label?: string;
   readonly claimFile?: string;
   readonly keep?: boolean;
@@ -53,7 +55,9 @@ export async function acquire({ operands, options, output }: Invocation<AcquireO
   return holdOn({ client, output, lock, lease: run.lease, claimId: held.claimId, signal: stop.signal });
 }
 
-function checkOptions({ session, wait, nonblock, ttl, label, claimFile, keep }: AcquireOptions): void {
+function checkOptions(options: AcquireOptions): void {
+  checkTarget(options);
+  const { session, wait, nonblock, ttl, label, claimFile, keep } = options;
   if (nonblock === true && wait !== undefined) throw usageError("-n does not wait: leave out --wait");
   if (session !== undefined && (ttl !== undefined || label !== undefined)) {
     throw usageError(
@@ -76,7 +80,7 @@ interface Parts {
 
 class Acquisition {
   readonly #parts: Parts;
-  #lease: Lease | undefined;
+  #lease: SessionLease | undefined;
   #claimId: string | undefined;
   #hasFile = false;
 
@@ -84,7 +88,7 @@ class Acquisition {
     this.#parts = parts;
   }
 
-  get lease(): Lease {
+  get lease(): SessionLease {
     if (this.#lease === undefined) throw new Error("the session is open by now");
     return this.#lease;
   }
@@ -98,36 +102,25 @@ class Acquisition {
         : await adoptLease(client, session, signal);
   }
 
-  /** The session is renewed as long as the claim waits. */
-  async claim(): Promise<HeldClaim> {
+  claim(): Promise<HeldClaim> {
     const { client, lock, options, output, signal } = this.#parts;
-    const lease = this.lease;
-    const { controller, release } = deriveController(signal);
-    const renewing = lease.keep(() => undefined, controller.signal);
-    try {
-      const claiming = claimLock({
-        client,
-        lease,
-        lock,
-        waitMs: options.nonblock === true ? 0 : options.wait,
-        lockDelayMs: options.lockDelay,
-        signal: controller.signal,
-        asking: (claimId) => this.#asking(claimId),
-        waiting: (answer) => {
-          output.note("waiting", waitingText(lock, answer), answer.body);
-          void client.learnMembers();
-        },
-      });
-      claiming.catch(() => {});
-      const result = await Promise.race([claiming, renewing]);
-      if (result === undefined) return await claiming;
-      if (!("claimId" in result)) throw sessionLost(result);
-      if (lease.leftMs() === 0) throw sessionLost({ kind: "lapsed" });
-      return result;
-    } finally {
-      release();
-      controller.abort();
-    }
+    let isTold = false;
+    return claimAndRenew({
+      client,
+      lease: this.lease,
+      target: targetOf(lock, options),
+      waitMs: options.nonblock === true ? 0 : options.wait,
+      lockDelayMs: options.lockDelay,
+      maxHoldMs: options.maxHold,
+      signal,
+      asking: (claimId) => this.#asking(claimId),
+      waiting: (answer) => {
+        if (isTold) return;
+        isTold = true;
+        output.note("waiting", waitingText(lock, answer.body), answer.body);
+        void client.learnMembers();
+      },
+    });
   }
 
   #asking(claimId: string): void {
@@ -179,38 +172,18 @@ class Acquisition {
   }
 }
 
-/** Whoever waits wants to know whom to ask. */
-function whoAndWhere(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`.slice(0, 256);
-  } catch {
-    return hostname();
-  }
-}
-
-function heldText({ claimId, answer }: HeldClaim, lock: string): string {
-  const { fence, waitedMs } = answer.body;
-  const waited = typeof waitedMs === "number" && waitedMs > 0 ? age(waitedMs) : undefined;
+function heldText({ claimId, answer }: HeldClaim, name: string): string {
+  const { fence, waitedMs, maxHoldLeftMs, resources } = answer.body as unknown as HeldClaimView;
+  const [held] = resources;
+  const isLock = held === undefined || "lock" in held;
   return properties([
-    ["lock", lock],
+    [isLock ? "lock" : "semaphore", name],
+    ["mode", held !== undefined && "lock" in held ? held.mode : undefined],
+    ["permits", held !== undefined && "semaphore" in held ? held.permits : undefined],
     ["claim", claimId],
-    ["fence", typeof fence === "number" ? fence : undefined],
-    ["waited", waited],
+    ["fence", fence],
+    ["sequencer", held?.sequencer],
+    ["held at most", maxHoldLeftMs === undefined ? undefined : age(maxHoldLeftMs)],
+    ["waited", waitedMs > 0 ? age(waitedMs) : undefined],
   ]);
-}
-
-function waitingText(lock: string, { body }: ApiAnswer): string {
-  const { position } = body;
-  const place = typeof position === "number" ? ` at place ${position}` : "";
-  return [`waiting for ${lock}${place}`, ...blockersText(body)].join(", ");
-}
-
-function sessionLost(over: LeaseOver): CliError {
-  const [exitCode, code, why] =
-    over.kind === "lapsed"
-      ? [exitCodes.unavailable, "lapsed", "the session could not be renewed in time"]
-      : over.kind === "session-ended"
-        ? [exitCodes.failed, "session-expired", `the session is over: ${over.detail}`]
-        : [exitCodes.lost, "claim-lost", `the claim has ended (${over.reason})`];
-  return new CliError({ exitCode, code, detail: `not acquired: ${why}` });
 }

@@ -39,4 +39,26 @@ export function declareClusterCommands(program: Command, host: Host): void {
     ],
     load: async () => (await import("./cluster.ts")).transferLeadership,
   });
+  const settings = declare(cluster, host, {
+    usage: "settings",
+    summary: "the numbers that the whole cluster uses, and how to change one",
+    details: [
+      "They are taken from the first leader's file when the cluster is founded, and changed only here.",
+    ],
+    options: connectionOptions(),
+    examples: [
+      ["holdfast cluster settings", "all of them, and what they are"],
+      ["holdfast cluster settings set lockDelayMs 2s", "change one"],
+    ],
+    load: async () => (await import("./settings.ts")).showSettings,
+  });
+  declare(settings, host, {
+    usage: "set <key> <value>",
+    summary: "change one setting, on every node at once",
+    details: ["What was granted stays granted; a lowered limit refuses newcomers and ends nothing."],
+    operands: { key: "its name, as lockDelayMs", value: "a whole number; times also as 250ms, 10s, 1h" },
+    options: connectionOptions(),
+    examples: [["holdfast cluster settings set defaultTtlMs 30s", "sessions that name no ttl"]],
+    load: async () => (await import("./settings.ts")).setSetting,
+  });
 }

@@ -2,11 +2,12 @@
  * `holdfast cluster status`, `transfer-leadership`.
  */
 import type { ClusterView } from "../../api/types.ts";
+import { sleep } from "../../client/abort.ts";
 import { apiFailure, mustSucceed } from "../api-failure.ts";
 import { connect } from "../connect.ts";
 import type { Invocation } from "../declare.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import { type ApiAnswer, createHttpClient, type HttpClient, sleep } from "../http-client.ts";
+import { type ApiAnswer, createHttpClient, type HttpClient } from "../http-client.ts";
 import type { ConnectionOptions } from "../options.ts";
 import { properties, table } from "../output.ts";
 import { age } from "../wording.ts";

@@ -3,20 +3,20 @@
  */
 import { type Command, Option } from "commander";
 import { declare, type Host } from "../declare.ts";
-import { connectionOptions, durationOption, pageOptions } from "../options.ts";
+import { connectionOptions, durationOption, pageOptions, targetOptions } from "../options.ts";
 
 export function declareLockCommands(program: Command, host: Host): void {
-  program.commandsGroup("Locks:");
   declare(program, host, {
     usage: "acquire <name>",
-    summary: "acquire a lock, waiting for it without limit unless told otherwise",
+    summary: "acquire a lock or permits, waiting without limit unless told otherwise",
     details: [
       "Without --session it opens a session of its own, and nothing renews that afterwards: the claim holds as long as",
       "is said on stderr. --claim-file keeps what `release` needs; --keep stays, renews, and releases on TERM, INT or",
       "the end of stdin if that is a pipe. With --keep, exit code 90 says that the lock was lost.",
     ],
-    operands: { name: "the lock, as billing/close" },
+    operands: { name: "the lock or semaphore, as billing/close" },
     options: [
+      ...targetOptions(),
       durationOption("-w, --wait <duration>", "give up after that long, with exit code 75"),
       new Option("-n, --nonblock", "do not wait at all"),
       new Option("--session <id>", "claim it in this session, which is renewed while the claim waits").env(
@@ -27,6 +27,7 @@ export function declareLockCommands(program: Command, host: Host): void {
         "--lock-delay <duration>",
         "how long the lock stays closed if its holder vanishes (default: the session's)",
       ),
+      durationOption("--max-hold <duration>", "the cluster ends the hold after that long, renewed or not"),
       new Option(
         "--label <text>",
         "of its own session: who this is, for those who wait (default: user@host)",
@@ -41,6 +42,7 @@ export function declareLockCommands(program: Command, host: Host): void {
         "around a command of at most ten minutes",
       ],
       ["holdfast acquire billing/close --wait 1m --keep", "hold it until Ctrl-C"],
+      ["holdfast acquire gpu --permits 2 --keep", "hold two permits of a semaphore"],
     ],
     load: async () => (await import("./acquire.ts")).acquire,
   });

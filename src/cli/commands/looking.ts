@@ -11,8 +11,8 @@ import { exitCodes } from "../exit-codes.ts";
 import type { ApiAnswer } from "../http-client.ts";
 import { type ListOptions, listAll } from "../listing.ts";
 import type { ConnectionOptions } from "../options.ts";
-import { aligned, printable, properties } from "../output.ts";
-import { age, lockText } from "../wording.ts";
+import { printable, properties } from "../output.ts";
+import { age, columns, lockText, metadataText } from "../wording.ts";
 
 /** 0 when an acquire could have it at this moment, 75 when not. */
 export async function tryLock({ operands, options, output }: Invocation<ConnectionOptions>): Promise<number> {
@@ -24,11 +24,12 @@ export async function tryLock({ operands, options, output }: Invocation<Connecti
 
 export async function show({ operands, options, output }: Invocation<ConnectionOptions>): Promise<number> {
   const { answer, lock } = await getLock(operands[0], options);
-  const { holders, queue = [], queueLength, availableInMs } = lock;
+  const { mode, holders, queue = [], queueLength, availableInMs } = lock;
   const lines = [
     properties([
       ["lock", lock.lock],
       ["state", lock.state],
+      ["mode", mode],
       ["available in", availableInMs === undefined ? undefined : age(availableInMs)],
       ["waiting", queueLength],
       ["revision", lock.revision],
@@ -36,25 +37,19 @@ export async function show({ operands, options, output }: Invocation<ConnectionO
   ];
   if (holders.length > 0) {
     const rows = holders.map(({ claimId, sessionRef, label, fence, heldMs, metadata }) => {
-      const facts = Object.entries(metadata).map(([name, value]) => `${name}=${value}`);
-      return [claimId, sessionRef, label, String(fence), age(heldMs), facts.join(" ")];
+      return [claimId, sessionRef, label, String(fence), age(heldMs), metadataText(metadata)];
     });
     lines.push("", "held by", ...columns(["claim", "session", "label", "fence", "for", "metadata"], rows));
   }
   if (queue.length > 0) {
-    const rows = queue.map(({ claimId, sessionRef, label, waitedMs }, index) => {
-      return [String(index + 1), claimId, sessionRef, label, age(waitedMs)];
+    const rows = queue.map(({ claimId, sessionRef, label, mode: wanted, waitedMs }, index) => {
+      return [String(index + 1), claimId, sessionRef, label, wanted, age(waitedMs)];
     });
-    lines.push("", "waiting", ...columns(["place", "claim", "session", "label", "for"], rows));
+    lines.push("", "waiting", ...columns(["place", "claim", "session", "label", "mode", "for"], rows));
     if (queueLength > queue.length) lines.push(`  and ${queueLength - queue.length} more`);
   }
   output.data(answer, lines.join("\n"));
   return exitCodes.ok;
-}
-
-function columns(head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
-  const cells = rows.map((row) => row.map((cell) => (cell === "" ? "-" : printable(cell))));
-  return aligned([head, ...cells]).map((line) => `  ${line}`);
 }
 
 async function getLock(

@@ -1,5 +1,5 @@
 /**
- * The words of the commands that make and run nodes: `dev`, `init`, `server`, `config check`.
+ * The words of the commands that make and run nodes: `dev`, `init`, `server`, `config …`.
  */
 import { type Command, Option } from "commander";
 import { declare, declareGroup, type Host } from "../declare.ts";
@@ -81,5 +81,23 @@ export function declareNodeCommands(program: Command, host: Host): void {
       ["holdfast config check cluster.yaml --set timing.tickMs=20", "check it with another tick"],
     ],
     load: async () => (await import("./config-check.ts")).configCheck,
+  });
+  declare(config, host, {
+    usage: "show <file>",
+    summary: "print every value that a cluster file comes to",
+    details: ["With defaults, the environment (HOLDFAST_…) and --set counted in, as `server` does."],
+    operands: { file: "the cluster file" },
+    options: [
+      new Option("--origin", "say where each value is from: default, file:line:column, environment, flag"),
+      setOption(),
+    ],
+    examples: [["holdfast config show cluster.yaml --origin", "what counts, and why"]],
+    load: async () => (await import("./config-show.ts")).configShow,
+  });
+  declare(config, host, {
+    usage: "schema",
+    summary: "print the JSON Schema of the cluster file, for editors",
+    examples: [["holdfast config schema > cluster.schema.json", "keep it beside the file"]],
+    load: async () => (await import("./config-show.ts")).configSchema,
   });
 }

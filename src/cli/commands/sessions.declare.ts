@@ -64,4 +64,19 @@ export function declareSessionCommands(program: Command, host: Host): void {
     examples: [["holdfast session close $ID", "end it"]],
     load: async () => (await import("./sessions.ts")).close,
   });
+  declare(session, host, {
+    usage: "kill <ref>",
+    summary: "end somebody else's session, by its ref",
+    details: [
+      "What it held is granted to others when its holder cannot believe in it any more: at the latest when its ttl is",
+      "over. Ask its owner first; `session show REF` says who it is.",
+    ],
+    operands: { ref: "16 hex digits, as `show` and `session ls` print it" },
+    options: [
+      new Option("--reason <text>", "for whoever finds it gone").makeOptionMandatory(),
+      ...connectionOptions(),
+    ],
+    examples: [["holdfast session kill 3f9a0c11d2e4b765 --reason 'host is gone for good'", "end it"]],
+    load: async () => (await import("./sessions.ts")).kill,
+  });
 }

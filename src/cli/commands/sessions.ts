@@ -113,6 +113,19 @@ export async function close({ operands, options, output }: Invocation<Connection
   return exitCodes.ok;
 }
 
+export interface KillOptions extends ConnectionOptions {
+  readonly reason: string;
+}
+
+/** An operator's end of somebody's session. */
+export async function kill({ operands, options, output }: Invocation<KillOptions>): Promise<number> {
+  const path = `/v1/sessions/${idOrRef(operands[0])}:kill`;
+  const body = { reason: options.reason };
+  const answer = mustSucceed(await connect(options).request({ method: "POST", path, body }));
+  output.data(answer, `session ${String(answer.body["sessionRef"])} is killed`);
+  return exitCodes.ok;
+}
+
 function idOrRef(operand: string | undefined): string {
   const id = operand ?? process.env["HOLDFAST_SESSION"] ?? "";
   if (/^[A-Za-z0-9._~-]{1,64}$/.test(id)) return id;
