@@ -24,7 +24,6 @@ let server: Running;
 beforeAll(async () => {
   server = await startServer({
     settings: { sessions: 6, defaultTtlMs: 60_000 },
-    limits: { headersMs: 100, requestMs: 100, checkMs: 20 },
   });
   await real("POST", "/v1/sessions", { sessionId: session });
   await real("POST", "/v1/sessions", { sessionId: other });
@@ -54,8 +53,12 @@ async function by(
 }
 
 /** Bytes that no client library would send. */
-async function rawly(text: string, target: readonly [method: string, path: string]): Promise<Answer> {
-  const received = await rawConnection(server.server.port, text).answer();
+async function rawly(
+  text: string,
+  target: readonly [method: string, path: string],
+  { port } = server.server,
+): Promise<Answer> {
+  const received = await rawConnection(port, text).answer();
   const [head = "", json = ""] = received.split("\r\n\r\n");
   const [line = "", ...lines] = head.split("\r\n");
   const headers = Object.fromEntries(lines.map((header) => header.toLowerCase().split(": ")));
@@ -71,7 +74,12 @@ const meet: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   "not-holder": () => real("DELETE", "/v1/claims/taken"),
   "not-found": () => real("GET", "/v1/claims/never-was"),
   "method-not-allowed": () => real("PATCH", "/v1/locks/a"),
-  "request-timeout": () => rawly("GET /livez HTTP/1.1\r\n", ["GET", "/livez"]),
+  "request-timeout": async () => {
+    const hasty = await serve(stubNode(), { limits: { headersMs: 100, requestMs: 100, checkMs: 20 } });
+    const met = await rawly("GET /livez HTTP/1.1\r\n", ["GET", "/livez"], hasty.server);
+    await hasty.server.close();
+    return met;
+  },
   "session-conflict": () => real("POST", "/v1/sessions", { sessionId: session, label: "other" }),
   "claim-conflict": () => real("POST", "/v1/claims", { sessionId: session, lock: "a", claimId: "taken" }),
   "claim-ended": async () => {
