@@ -17,6 +17,7 @@ import {
   keepAliveBody,
   killSessionBody,
   lockListQuery,
+  noBody,
   noQuery,
   openSessionBody,
   pollQuery,
@@ -44,7 +45,7 @@ export interface Route {
   /** Of a POST on a thing. */
   readonly verb?: string;
   readonly query: Schema;
-  /** Absent: the method has no body. */
+  /** Absent: a body would mean nothing and is not read. */
   readonly body?: Schema;
   readonly summary: string;
 }
@@ -151,6 +152,7 @@ export const routes = {
     method: "DELETE",
     path: "/v1/semaphores/{name}",
     query: noQuery,
+    body: noBody,
     summary: "delete a semaphore that nobody uses",
   },
   claim: {
@@ -229,6 +231,12 @@ export const routes = {
     path: "/readyz",
     query: anyQuery,
     summary: "200 when this node knows a leader and has caught up",
+  },
+  "get-openapi": {
+    method: "GET",
+    path: "/openapi.json",
+    query: noQuery,
+    summary: "this API as an OpenAPI 3.1 document",
   },
 } as const satisfies Readonly<Record<string, Route>>;
 

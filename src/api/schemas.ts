@@ -7,7 +7,7 @@ import { claimIdPattern, pollMsMax, sessionIdPattern } from "./names.ts";
 
 /** The part of JSON Schema that is used here. */
 export interface Schema {
-  readonly type?: "object" | "array" | "string" | "integer";
+  readonly type?: "object" | "array" | "string" | "integer" | "boolean";
   readonly description?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly additionalProperties?: false | Schema;
@@ -22,6 +22,10 @@ export interface Schema {
   readonly minProperties?: number;
   readonly pattern?: string;
   readonly enum?: readonly string[];
+  /** A named schema of the OpenAPI document; only there. */
+  readonly $ref?: string;
+  readonly oneOf?: readonly Schema[];
+  readonly allOf?: readonly Schema[];
 }
 
 export interface OpenSessionBody {
@@ -331,6 +335,9 @@ export const sessionClaimsQuery = object({
 });
 
 export const noQuery = object({});
+
+/** Where a body would be read and has nothing to say. */
+export const noBody = object({});
 
 /** Of health checks: whoever probes may add what it likes. */
 export const anyQuery: Schema = { type: "object" };

@@ -49,7 +49,9 @@ export function parseSequencer(text: string): Sequencer | undefined {
   const isWhole = fields.length === 5 && clusterId !== "" && claimId !== "" && name !== "";
   if (!isWhole || !Number.isSafeInteger(fence)) return undefined;
   if (mode !== "exclusive" && mode !== "shared" && mode !== "permits") return undefined;
-  return { clusterId, mode, fence, claimId, name };
+  const sequencer: Sequencer = { clusterId, mode, fence, claimId, name };
+  // One grant has one spelling: a fence with leading zeros is nothing that this version made.
+  return encodeSequencer(sequencer) === text ? sequencer : undefined;
 }
 
 function crcOf(text: string): string {

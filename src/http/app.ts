@@ -20,19 +20,19 @@ import { decodePathPart } from "../api/names.ts";
 import { matchRoute, type RouteId, type RouteMatch, routeIds, routeOf } from "../api/routes.ts";
 import { batch } from "./batch.ts";
 import { acquireLock, acquireSemaphore, claim, getClaim, releaseClaim, shrinkClaim } from "./claims.ts";
-import { handleClientError } from "./client-error.ts";
-import { getCluster, transferLeadership, unreadyReasons } from "./cluster.ts";
+import { handleClientError, noteRequest } from "./client-error.ts";
+import { getCluster, transferLeadership } from "./cluster.ts";
 import { Exchange, type HttpContext } from "./exchange.ts";
 import {
   bugFound,
   commonHeaders,
-  jsonType,
   type Problem,
   ProblemError,
   problemBody,
   problemType,
   retryHeaders,
 } from "./problems.ts";
+import { answerHealth, answerOpenApi } from "./process.ts";
 import { problemOfError } from "./request-errors.ts";
 import {
   deleteSemaphore,
@@ -47,7 +47,10 @@ import { getSessionClaims } from "./session-claims.ts";
 import { closeSession, getSession, keepAlive, killSession, listSessions, openSession } from "./sessions.ts";
 import { getSettings, putSettings } from "./settings.ts";
 
-const handlers: Readonly<Record<Exclude<RouteId, "livez" | "readyz">, (exchange: Exchange) => void>> = {
+/** Answered by the process itself, whether it has a node or not. */
+type ProcessRoute = "livez" | "readyz" | "get-openapi";
+
+const handlers: Readonly<Record<Exclude<RouteId, ProcessRoute>, (exchange: Exchange) => void>> = {
   "open-session": openSession,
   "list-sessions": listSessions,
   "get-session": getSession,
@@ -96,6 +99,7 @@ export function createApp(context: HttpContext): FastifyInstance {
     forceCloseConnections: true,
     bodyLimit: options.bodyBytes,
     keepAliveTimeout: limits.keepAliveMs,
+    connectionTimeout: limits.stalledMs,
     requestTimeout: limits.requestMs,
     http: {
       maxHeaderSize: limits.headerBytes,
@@ -113,6 +117,7 @@ export function createApp(context: HttpContext): FastifyInstance {
   });
   readBodiesAsJson(app);
   app.addHook("onRequest", (request, reply, done) => {
+    noteRequest(request.raw, reply.raw);
     const problem = problemBeforeBody(context, request);
     if (problem === undefined) return done();
     answerProblem(context, problem, request, reply);
@@ -142,10 +147,12 @@ function askedOf(request: FastifyRequest): Asked {
 function problemBeforeBody(context: HttpContext, request: FastifyRequest): Problem | undefined {
   const { isClosing, limits } = context;
   const { target, match } = askedOf(request);
-  if (request.raw.httpVersion === "1.1" && request.headers.host === undefined)
-    return { code: "bad-request", detail: "HTTP/1.1 wants a Host header." };
+  if (!hasOneHost(request.raw)) return { code: "bad-request", detail: "HTTP/1.1 wants one Host header." };
   if (target.length > limits.urlCharacters)
     return { code: "uri-too-long", detail: `The URL has more than ${limits.urlCharacters} characters.` };
+  // A client that is redirected drops what follows a "#": one URL would be two names.
+  if (target.includes("#"))
+    return { code: "bad-request", detail: 'A "#" in a URL is written %23; use encodeURIComponent.' };
   if (decodePathPart(target) === undefined)
     return { code: "bad-request", detail: "The URL is not percent-encoded UTF-8; use encodeURIComponent." };
   switch (match.kind) {
@@ -171,6 +178,16 @@ function problemBeforeBody(context: HttpContext, request: FastifyRequest): Probl
   }
 }
 
+/** None, in HTTP/1.1, or two: whoever stands before this server may have read another one (RFC 9112 §3.2). */
+function hasOneHost({ httpVersion, rawHeaders }: IncomingMessage): boolean {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (name.length === 4 && name.toLowerCase() === "host") count++;
+  }
+  return count === 1 || (count === 0 && httpVersion !== "1.1");
+}
+
 function addRoute(app: FastifyInstance, context: HttpContext, id: RouteId): void {
   const { method, query, body } = routeOf(id);
   app.route({
@@ -184,7 +201,8 @@ function addRoute(app: FastifyInstance, context: HttpContext, id: RouteId): void
       done();
     },
     handler: (request, reply) => {
-      if (id === "livez" || id === "readyz") answerHealth(context, id, request, reply);
+      if (id === "get-openapi") answerOpenApi(context, request, reply);
+      else if (id === "livez" || id === "readyz") answerHealth(context, id, request, reply);
       else answerRoute(context, id, request, reply);
     },
   });
@@ -212,23 +230,6 @@ function answerRoute(
   const param = match.kind === "route" ? match.param : "";
   const exchange = new Exchange(context, { request, reply }, { node, target, param });
   exchange.guard(() => handlers[id](exchange));
-}
-
-/** For load balancers and supervisors: small, and answered by any node in any state. */
-function answerHealth(
-  context: HttpContext,
-  id: "livez" | "readyz",
-  request: FastifyRequest,
-  reply: FastifyReply,
-): void {
-  const reasons = id === "livez" ? [] : unreadyReasons(context.options, context.isClosing);
-  const status = id === "livez" ? "ok" : reasons.length === 0 ? "ready" : "unready";
-  const body = reasons.length === 0 ? { status } : { status, reasons };
-  reply
-    .code(reasons.length === 0 ? 200 : 503)
-    .headers(commonHeaders(context.options, request.id))
-    .type(jsonType)
-    .send(JSON.stringify(body));
 }
 
 function answerProblem(

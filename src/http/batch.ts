@@ -5,11 +5,11 @@
 import { type BatchBody, batchMax, batchOperations, type ClaimBody } from "../api/schemas.ts";
 import type { Outcome } from "../locks/outcomes.ts";
 import type { Settings } from "../locks/settings.ts";
-import type { Reply, View } from "../node/contract.ts";
+import type { NotLeading, Reply, View } from "../node/contract.ts";
 import { acquireProposal, resourceOf } from "./acquiring.ts";
 import { presentedSession, settingsFor } from "./bounds.ts";
-import { madeClaimId } from "./claims.ts";
-import { type Exchange, unappliedProblem } from "./exchange.ts";
+import { abandonIfLast, attach, madeClaimId } from "./claims.ts";
+import { type Exchange, type Unapplied, unappliedProblem } from "./exchange.ts";
 import { claimUnknown, endedClaim, isRefused, refusedOutcome } from "./outcomes.ts";
 import { badRequest, invalid, type OperationResult, ProblemError, problemBody } from "./problems.ts";
 import { claimView } from "./render.ts";
@@ -40,6 +40,10 @@ class RunningBatch {
   #missing: number;
   /** Claims that were acquired here: given up with the request, if they asked for that. */
   readonly #acquired: string[] = [];
+  /** By operation, the ids that this node made: whoever is left in doubt needs them to ask again. */
+  readonly #made = new Map<number, { readonly claimId: string }>();
+  /** Set when no operation was decided because this node does not lead: then the whole request is sent on. */
+  #notLeading: NotLeading | undefined;
 
   constructor(exchange: Exchange, operations: readonly Operation[], settings: Settings) {
     this.#exchange = exchange;
@@ -52,12 +56,13 @@ class RunningBatch {
   start(): void {
     this.#exchange.beginWrite();
     this.#exchange.onHangUp(() => {
-      for (const claimId of this.#acquired) this.#exchange.node.abandon(claimId);
+      for (const claimId of this.#acquired) abandonIfLast(this.#exchange, claimId);
     });
+    this.#exchange.onShutDown(() => this.#leaveInDoubt());
     for (const [i, operation] of this.#operations.entries()) {
       const done: Done = (result) => this.#finish(i, result);
       try {
-        this.#run(operation, done);
+        this.#run(operation, i, done);
       } catch (error) {
         if (!(error instanceof ProblemError)) throw error;
         done({ problem: error.problem });
@@ -66,11 +71,28 @@ class RunningBatch {
   }
 
   #finish(i: number, result: OperationResult): void {
+    if (this.#results[i] !== undefined) return;
     this.#results[i] = result;
-    if ("claimId" in result && result.claimId !== undefined && this.#exchange.hasHungUp) {
-      this.#exchange.node.abandon(result.claimId);
-    }
     if (--this.#missing > 0 || !this.#exchange.endWrite()) return;
+    const isAllSentOn = this.#results.every(
+      (each) => each !== undefined && "problem" in each && each.problem.code === "not-leader",
+    );
+    if (isAllSentOn && this.#notLeading !== undefined) return this.#exchange.sendToLeader(this.#notLeading);
+    this.#answer();
+  }
+
+  /** This node stops, and what has no result may or may not have happened. */
+  #leaveInDoubt(): void {
+    for (const [i, each] of this.#results.entries()) {
+      if (each !== undefined) continue;
+      const { context } = this.#exchange;
+      const problem = unappliedProblem(context, { kind: "indeterminate" }, this.#made.get(i));
+      this.#results[i] = { problem };
+    }
+    this.#answer();
+  }
+
+  #answer(): void {
     const { requestId, node } = this.#exchange;
     const results = this.#results.map((each) => {
       if (each === undefined) throw new Error("an operation of a batch has no result");
@@ -86,8 +108,11 @@ class RunningBatch {
     });
   }
 
-  #run(operation: Operation, done: Done): void {
-    const schema = typeof operation.op === "string" ? batchOperations[operation.op] : undefined;
+  #run(operation: Operation, i: number, done: Done): void {
+    const { op } = operation;
+    // Own names only: every object has a "constructor".
+    const isKnown = typeof op === "string" && Object.hasOwn(batchOperations, op);
+    const schema = isKnown ? batchOperations[op] : undefined;
     if (schema === undefined) {
       throw invalid("/op", `must be one of ${Object.keys(batchOperations).join(", ")}`);
     }
@@ -97,7 +122,7 @@ class RunningBatch {
     }
     switch (operation.op) {
       case "acquire":
-        return this.#acquire(operation as ClaimBody, done);
+        return this.#acquire(operation as ClaimBody, i, done);
       case "release":
         return this.#release(operation as { claimId: string; sessionId: string }, done);
       case "keepalive":
@@ -107,7 +132,7 @@ class RunningBatch {
     }
   }
 
-  #acquire(body: ClaimBody, done: Done): void {
+  #acquire(body: ClaimBody, i: number, done: Done): void {
     if (body.pollMs !== undefined && body.pollMs !== 0) throw badRequest("In a batch pollMs is 0.");
     const claimId = body.claimId ?? madeClaimId();
     const proposal = acquireProposal(body, {
@@ -118,12 +143,16 @@ class RunningBatch {
       isKept: true,
     });
     const made = body.claimId === undefined ? { claimId } : undefined;
+    if (made !== undefined) this.#made.set(i, made);
+    attach(this.#exchange, claimId);
     this.#exchange.node.propose(proposal, (reply) =>
       this.#settle(done, reply, made, (outcome, view) => {
         if (outcome.kind !== "claim") return undefined;
         const { claim } = outcome;
         if (claim.state === "ended") return { problem: endedClaim(claim, view) };
         this.#acquired.push(claim.id);
+        // It hung up before this applied: only now is there something to give back.
+        if (this.#exchange.hasHungUp) abandonIfLast(this.#exchange, claim.id);
         return {
           status: claim.state === "waiting" ? 202 : 200,
           body: claimView(claim, view),
@@ -150,15 +179,17 @@ class RunningBatch {
   ): void {
     const { node } = this.#exchange;
     node.keepAlive({ sessionId, seen: seen + 0 }, (reply) =>
-      this.#exchange.guard(() => done(keepAliveResult(this.#exchange, reply))),
+      this.#exchange.guard(() => {
+        if (reply.kind === "not-leader") this.#refuse(done, reply);
+        else done(keepAliveResult(this.#exchange, reply));
+      }),
     );
   }
 
   #get({ claimId }: { readonly claimId: string }, done: Done): void {
     this.#exchange.node.read((reply) =>
       this.#exchange.guard(() => {
-        if (reply.kind === "not-leader")
-          return done({ problem: unappliedProblem(this.#exchange.context, reply) });
+        if (reply.kind === "not-leader") return this.#refuse(done, reply);
         const claim = reply.view.state.claims.get(claimId);
         if (claim === undefined) return done({ problem: claimUnknown });
         const status = claim.state === "waiting" ? 202 : 200;
@@ -166,6 +197,11 @@ class RunningBatch {
         done({ status, body: claimView(claim, reply.view), ...live });
       }),
     );
+  }
+
+  #refuse(done: Done, reply: Unapplied, made?: { readonly claimId: string }): void {
+    if (reply.kind === "not-leader") this.#notLeading = reply;
+    done({ problem: unappliedProblem(this.#exchange.context, reply, made) });
   }
 
   /** A proposal's reply as a result: `accepted` says what it means when it is no refusal. */
@@ -176,9 +212,7 @@ class RunningBatch {
     accepted: (outcome: Outcome, view: View) => OperationResult | undefined,
   ): void {
     this.#exchange.guard(() => {
-      if (reply.kind !== "applied") {
-        return done({ problem: unappliedProblem(this.#exchange.context, reply, made) });
-      }
+      if (reply.kind !== "applied") return this.#refuse(done, reply, made);
       const { outcome } = reply;
       const view = this.#exchange.node.staleView();
       const result = accepted(outcome, view);

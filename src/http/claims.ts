@@ -241,7 +241,7 @@ function hold(exchange: Exchange, { id }: Claim, { pollMs, show, movedKeepsId }:
 }
 
 /** This request asks for the claim, until it is answered or its client hangs up. */
-function attach(exchange: Exchange, claimId: string): void {
+export function attach(exchange: Exchange, claimId: string): void {
   const { claimRequests } = exchange.context;
   claimRequests.set(claimId, (claimRequests.get(claimId) ?? 0) + 1);
   exchange.onEnd(() => {
@@ -252,7 +252,7 @@ function attach(exchange: Exchange, claimId: string): void {
 }
 
 /** A repetition may be under way on another connection: then its client is not gone. */
-function abandonIfLast({ context, node }: Exchange, claimId: string): void {
+export function abandonIfLast({ context, node }: Exchange, claimId: string): void {
   if (!context.claimRequests.has(claimId)) node.abandon(claimId);
 }
 

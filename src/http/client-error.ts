@@ -4,16 +4,36 @@
  * of that request.
  */
 
-import { STATUS_CODES } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { HttpContext } from "./exchange.ts";
 import { commonHeaders, type Problem, problemBody, problemType } from "./problems.ts";
 
 let count = 0;
 
+interface Unanswered {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** The newest requests of each connection, answered ones among them until the next one comes. */
+const requests = new WeakMap<Socket, readonly Unanswered[]>();
+
+/** Every request is noted when its headers have arrived, also one that never reaches a handler. */
+export function noteRequest(request: IncomingMessage, response: ServerResponse): void {
+  const before = requests.get(request.socket)?.filter(({ response: { writableEnded } }) => !writableEnded);
+  requests.set(request.socket, [...(before ?? []), { request, response }]);
+}
+
+/** True while a request that arrived as a whole awaits its answer. The last one may be what could not be read. */
+function isAwaited(socket: Socket): boolean {
+  const known = requests.get(socket) ?? [];
+  return known.some(({ request, response }) => request.complete && !response.writableEnded);
+}
+
 export function handleClientError(context: HttpContext, error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-  if ((context.connections.get(socket)?.size ?? 0) > 0) return void socket.destroy();
+  if (isAwaited(socket)) return void socket.destroy();
   const requestId = `raw-${(++count).toString(36)}`;
   const body = problemBody(problemOf(error, context), requestId);
   const text = JSON.stringify(body);

@@ -47,6 +47,7 @@ export class Exchange {
   #headers: Record<string, string> = {};
   readonly #cleanUps: (() => void)[] = [];
   #hungUp: (() => void) | undefined;
+  #shutDown: (() => void) | undefined;
   readonly #reply: FastifyReply;
   readonly #connection: Set<Exchange>;
 
@@ -106,6 +107,11 @@ export class Exchange {
     this.#hungUp = hungUp;
   }
 
+  /** Answers in place of the usual doubt when this node stops while a write is under way. */
+  onShutDown(shutDown: () => void): void {
+    this.#shutDown = shutDown;
+  }
+
   /** The client is gone; nothing happens when it had its answer. */
   handleHangUp(): void {
     if (!this.#end()) return;
@@ -155,7 +161,8 @@ export class Exchange {
   /** This node stops: the honest answer depends on whether something may have happened. */
   sendShuttingDown(): void {
     this.setHeader("connection", "close");
-    if (this.#writing !== undefined) this.sendUnapplied({ kind: "indeterminate" }, this.#writing);
+    if (this.#writing !== undefined && this.#shutDown !== undefined) this.#shutDown();
+    else if (this.#writing !== undefined) this.sendUnapplied({ kind: "indeterminate" }, this.#writing);
     else this.refuse("shutting-down", "This node is stopping; ask another one.");
   }
 
@@ -192,7 +199,7 @@ export class Exchange {
   }
 }
 
-type Unapplied = Exclude<Reply<unknown>, { kind: "applied" }>;
+export type Unapplied = Exclude<Reply<unknown>, { kind: "applied" }>;
 
 function leaderUrl({ options }: HttpContext, { leader }: NotLeading): string | undefined {
   return options.members.find(({ id }) => id === leader)?.url.replace(/\/+$/, "");

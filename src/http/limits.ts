@@ -12,6 +12,11 @@ export interface HttpLimits {
   readonly checkMs: number;
   /** A connection without a request under way is closed after this. */
   readonly keepAliveMs: number;
+  /**
+   * A connection on which no byte moves for so long, in either direction, is closed: whoever does not read holds memory.
+   * Invariant: > the longest `pollMs`.
+   */
+  readonly stalledMs: number;
   /** Request line and headers together. */
   readonly headerBytes: number;
   /** Path and query. */
@@ -27,6 +32,7 @@ export const defaultLimits: HttpLimits = {
   requestMs: 10_000,
   checkMs: 500,
   keepAliveMs: 30_000,
+  stalledMs: 60_000,
   headerBytes: 8_192,
   urlCharacters: 4_096,
   requestsPerConnection: 64,

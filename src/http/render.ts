@@ -39,7 +39,7 @@ function leaseView({ ttlMs }: Session): {
   readonly renewAfterMs: number;
 } {
   const renewAfterMs = Math.floor((ttlMs / 3) * (0.85 + 0.15 * Math.random()));
-  return { ttlMs, leaseMs: ttlMs - marginMs(ttlMs), renewAfterMs };
+  return { ttlMs, leaseMs: Math.max(0, ttlMs - marginMs(ttlMs)), renewAfterMs };
 }
 
 export function sessionView(session: Session, view: View, revision: number): SessionView {

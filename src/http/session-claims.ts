@@ -10,7 +10,6 @@ import { sessionEnded, sessionUnknown } from "./outcomes.ts";
 import { invalid } from "./problems.ts";
 import { sessionIdParam } from "./reads.ts";
 import { claimView } from "./render.ts";
-import { findSession } from "./sessions.ts";
 
 /** Claims of one answer, and those of the last one's revision beyond them. */
 const claimsShown = 256;
@@ -28,7 +27,7 @@ export function getSessionClaims(exchange: Exchange): void {
 
   /** Answers if there is something to say, or nothing to wait for. */
   const answer = (view: View, isLast: boolean): boolean => {
-    const session = findSession(view.state, asked);
+    const session = ownSession(view, asked);
     if (session === undefined) exchange.problem(sessionUnknown);
     else if (session.end !== undefined) exchange.problem(sessionEnded(session));
     else return answerChanges(exchange, session, { view, since, isLast });
@@ -45,9 +44,7 @@ export function getSessionClaims(exchange: Exchange): void {
 
   ask((first) => {
     if (answer(first, pollMs === 0)) return;
-    const session = findSession(first.state, asked);
-    if (session === undefined) return;
-    const stop = node.watchSession(session.id, (view) =>
+    const stop = node.watchSession(asked, (view) =>
       exchange.guard(() => {
         if (view === undefined) exchange.sendToLeader({ kind: "not-leader", leader: node.status().leader });
         else answer(view, true);
@@ -60,6 +57,11 @@ export function getSessionClaims(exchange: Exchange): void {
       stop();
     });
   });
+}
+
+/** By its id alone: a poll counts as its client's own, and the ref is known to others. */
+function ownSession({ state }: View, sessionId: string): Session | undefined {
+  return state.sessions.get(sessionId) ?? state.tombstones.get(sessionId);
 }
 
 /** False when nothing changed and the request may wait. */

@@ -185,8 +185,9 @@ export function getSession(exchange: Exchange): void {
   );
 }
 
-export function findSession(state: Readonly<LockState>, idOrRef: string): Session | undefined {
-  return state.sessions.get(idOrRef) ?? state.tombstones.get(idOrRef) ?? state.sessionsByRef.get(idOrRef);
+/** Refs first: a client may choose the ref of another session as its id, and must not stand before that one. */
+function findSession(state: Readonly<LockState>, idOrRef: string): Session | undefined {
+  return state.sessionsByRef.get(idOrRef) ?? state.sessions.get(idOrRef) ?? state.tombstones.get(idOrRef);
 }
 
 export function listSessions(exchange: Exchange): void {

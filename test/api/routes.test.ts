@@ -25,6 +25,7 @@ describe("finding the route", () => {
     ["POST", "/v1/cluster:transfer-leadership", "transfer-leadership", ""],
     ["GET", "/livez", "livez", ""],
     ["GET", "/readyz", "readyz", ""],
+    ["GET", "/openapi.json", "get-openapi", ""],
   ])("%s %s is %s", (method, path, id, param) => {
     expect(matchRoute(method, path)).toEqual({ kind: "route", id, param });
   });
@@ -84,7 +85,7 @@ describe("finding the route", () => {
     ["GET", "/v1/sessions/a:b/claims"],
     ["GET", "/v1/watch"],
     ["GET", "/metrics"],
-    ["GET", "/openapi.json"],
+    ["POST", "/openapi.json/x"],
     ["GET", "//v1/locks"],
     ["GET", "/acquire-lock"],
     ["GET", "/livez/"],

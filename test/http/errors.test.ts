@@ -1,75 +1,85 @@
 /**
- * Every code of the catalogue, as a client meets it over HTTP. A code without a row here does not compile.
+ * Every code of the catalogue, as a client meets it over a real connection. A code without a row here does not compile.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ErrorCode, errorCodes, errorEntry, errorType } from "../../src/api/errors.ts";
 import { InvariantError } from "../../src/base/assert.ts";
-import type { Settings } from "../../src/locks/settings.ts";
-import { appFor, type Member, rawConnection, startMember, startServer, stubNode, until } from "./harness.ts";
+import type { HoldfastNode } from "../../src/node/contract.ts";
+import { expectDocumented } from "./documented.ts";
+import {
+  type Answer,
+  type Running,
+  rawConnection,
+  type ServeOptions,
+  serve,
+  startServer,
+  stubNode,
+  until,
+} from "./harness.ts";
 
-interface Met {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, unknown>>;
-  readonly body: Readonly<Record<string, unknown>>;
-}
-
-const settings: Partial<Settings> = { sessions: 6, defaultTtlMs: 60_000 };
 const session = "a-session-of-mine";
 const other = "another-session-1";
-let member: Member;
+let server: Running;
 
 beforeAll(async () => {
-  member = startMember(settings);
-  await until(() => member.node.status().isServing);
+  server = await startServer({
+    settings: { sessions: 6, defaultTtlMs: 60_000 },
+  });
   await real("POST", "/v1/sessions", { sessionId: session });
   await real("POST", "/v1/sessions", { sessionId: other });
   await real("POST", "/v1/claims", { sessionId: other, lock: "taken", claimId: "taken" });
 });
 
-afterAll(() => member.stop());
+afterAll(() => server.close());
 
-async function ask(
-  app: ReturnType<typeof appFor>["app"],
-  method: string,
-  url: string,
-  payload?: object,
-): Promise<Met> {
-  const answer = await app.inject({
-    method: method as "GET",
-    url,
-    headers: payload !== undefined && "sessionId" in payload ? {} : { "holdfast-session": session },
-    ...(payload === undefined ? undefined : { payload }),
-  });
-  return { status: answer.statusCode, headers: answer.headers, body: answer.json() };
+function presented(payload: object | undefined): Readonly<Record<string, string>> {
+  return payload !== undefined && "sessionId" in payload ? {} : { "holdfast-session": session };
 }
 
-function real(method: string, url: string, payload?: object): Promise<Met> {
-  return ask(appFor(member.node).app, method, url, payload);
+function real(method: string, path: string, payload?: object): Promise<Answer> {
+  return server.request(method, path, payload, presented(payload));
 }
 
-/** Over a socket: what only bytes can cause. */
-async function rawly(text: string): Promise<Met> {
-  const server = await startServer({ limits: { headersMs: 100, requestMs: 100, checkMs: 20 } });
-  const received = await rawConnection(server.server.port, text).answer();
-  await server.close();
-  const [head = "", body = ""] = received.split("\r\n\r\n");
+/** A server whose node does what a test wants. */
+async function by(
+  node: Partial<HoldfastNode> | undefined,
+  [method, path]: readonly [method: string, path: string],
+  options: ServeOptions = {},
+): Promise<Answer> {
+  const served = await serve(node === undefined ? undefined : stubNode(node), options);
+  const answer = await served.request(method, path, undefined, { "holdfast-session": session });
+  await served.server.close();
+  return answer;
+}
+
+/** Bytes that no client library would send. */
+async function rawly(
+  text: string,
+  target: readonly [method: string, path: string],
+  { port } = server.server,
+): Promise<Answer> {
+  const received = await rawConnection(port, text).answer();
+  const [head = "", json = ""] = received.split("\r\n\r\n");
   const [line = "", ...lines] = head.split("\r\n");
   const headers = Object.fromEntries(lines.map((header) => header.toLowerCase().split(": ")));
-  return { status: Number(line.split(" ")[1]), headers, body: JSON.parse(body) };
+  const answer = { status: Number(line.split(" ")[1]), headers, body: JSON.parse(json) };
+  expectDocumented(...target, answer);
+  return answer;
 }
 
-const meet: Readonly<Record<ErrorCode, () => Promise<Met>>> = {
+const meet: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   "not-leader": () =>
-    ask(
-      appFor(stubNode({ read: (reply) => reply({ kind: "not-leader", leader: "n2" }) })).app,
-      "GET",
-      "/v1/locks/a",
-    ),
+    by({ read: (reply) => reply({ kind: "not-leader", leader: "n2" }) }, ["GET", "/v1/locks/a"]),
   "bad-request": () => real("GET", "/v1/locks/%E4"),
   "not-holder": () => real("DELETE", "/v1/claims/taken"),
   "not-found": () => real("GET", "/v1/claims/never-was"),
   "method-not-allowed": () => real("PATCH", "/v1/locks/a"),
-  "request-timeout": () => rawly("GET /livez HTTP/1.1\r\n"),
+  "request-timeout": async () => {
+    const hasty = await serve(stubNode(), { limits: { headersMs: 100, requestMs: 100, checkMs: 20 } });
+    const met = await rawly("GET /livez HTTP/1.1\r\n", ["GET", "/livez"], hasty.server);
+    await hasty.server.close();
+    return met;
+  },
   "session-conflict": () => real("POST", "/v1/sessions", { sessionId: session, label: "other" }),
   "claim-conflict": () => real("POST", "/v1/claims", { sessionId: session, lock: "a", claimId: "taken" }),
   "claim-ended": async () => {
@@ -77,22 +87,9 @@ const meet: Readonly<Record<ErrorCode, () => Promise<Met>>> = {
     return real("POST", "/v1/claims", { sessionId: session, lock: "a", claimId: "released" });
   },
   "claim-lost": async () => {
-    const { app } = appFor(member.node);
-    const loser = { "holdfast-session": "a-session-to-lose" };
-    await app.inject({
-      method: "POST",
-      url: "/v1/sessions",
-      payload: { sessionId: "a-session-to-lose", ttlMs: 1_500 },
-    });
-    await app.inject({
-      method: "POST",
-      url: "/v1/claims",
-      headers: loser,
-      payload: { lock: "lost", claimId: "lost" },
-    });
-    await until(() => member.node.staleView().state.tombstones.has("a-session-to-lose"));
-    const answer = await app.inject({ method: "DELETE", url: "/v1/claims/lost", headers: loser });
-    return { status: answer.statusCode, headers: answer.headers, body: answer.json() };
+    await real("POST", "/v1/claims", { sessionId: session, lock: "lost", claimId: "lost", maxHoldMs: 10 });
+    await until(() => server.node.staleView().state.claims.get("lost")?.state === "ended");
+    return real("DELETE", "/v1/claims/lost");
   },
   "already-held": async () => {
     await real("POST", "/v1/claims", { sessionId: session, lock: "own", claimId: "own", owner: "me" });
@@ -116,16 +113,19 @@ const meet: Readonly<Record<ErrorCode, () => Promise<Met>>> = {
     real("POST", "/v1/semaphores/few:acquire", { sessionId: session, capacity: 2, permits: 3 }),
   "config-conflict": () => real("POST", "/v1/cluster:transfer-leadership", {}),
   "session-expired": async () => {
-    await real("POST", "/v1/sessions", { sessionId: "a-session-to-end" });
-    await appFor(member.node).app.inject({ method: "DELETE", url: "/v1/sessions/a-session-to-end" });
-    return real("POST", "/v1/sessions/a-session-to-end:keepalive");
+    const sessionId = "a-session-to-end";
+    await real("POST", "/v1/sessions", { sessionId });
+    await server.request("DELETE", `/v1/sessions/${sessionId}`);
+    return real("POST", `/v1/sessions/${sessionId}:keepalive`);
   },
-  "too-large": () => real("POST", "/v1/sessions", { label: "x".repeat(70_000) }),
+  "too-large": () =>
+    rawly(
+      `POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 70000\r\n\r\n${"x".repeat(70_000)}`,
+      ["POST", "/v1/sessions"],
+    ),
   "uri-too-long": () => real("GET", `/v1/locks/${"a".repeat(5_000)}`),
   "unsupported-media-type": () =>
-    rawly(
-      "POST /v1/sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: a/b\r\nContent-Length: 2\r\n\r\n{}",
-    ),
+    server.request("POST", "/v1/sessions", "{}", { "content-type": "text/plain" }),
   invalid: () => real("POST", "/v1/sessions", { tllMs: 1 }),
   locked: () => real("POST", "/v1/claims", { sessionId: session, lock: "taken" }),
   "wait-timeout": () => real("POST", "/v1/claims", { sessionId: session, lock: "taken", waitMs: 20 }),
@@ -133,40 +133,37 @@ const meet: Readonly<Record<ErrorCode, () => Promise<Met>>> = {
     for (let i = 0; i < 6; i++) await real("POST", "/v1/sessions", {});
     return real("POST", "/v1/sessions", {});
   },
-  "headers-too-large": () => rawly(`GET /livez HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(9_000)}\r\n\r\n`),
+  "headers-too-large": () =>
+    rawly(`GET /livez HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(9_000)}\r\n\r\n`, ["GET", "/livez"]),
   internal: async () => {
     const bugs: unknown[] = [];
-    const node = stubNode({
-      read: () => {
-        throw new Error("a bug");
-      },
+    const read = (): never => {
+      throw new Error("a bug");
+    };
+    const met = await by({ read }, ["GET", "/v1/locks/a"], {
+      http: { internalError: (error) => bugs.push(error) },
     });
-    const met = await ask(
-      appFor(node, { internalError: (error) => bugs.push(error) }).app,
-      "GET",
-      "/v1/locks/a",
-    );
     expect(bugs).toEqual([expect.objectContaining({ message: "a bug" })]);
     return met;
   },
-  "no-leader": () => ask(appFor(undefined).app, "GET", "/v1/locks/a"),
+  "no-leader": () => by(undefined, ["GET", "/v1/locks/a"]),
   indeterminate: () =>
-    ask(
-      appFor(stubNode({ propose: (_proposal, reply) => reply({ kind: "indeterminate" }) })).app,
-      "DELETE",
-      "/v1/claims/a",
-    ),
+    by({ propose: (_proposal, reply) => reply({ kind: "indeterminate" }) }, ["DELETE", "/v1/claims/a"]),
   overloaded: () =>
-    ask(
-      appFor(stubNode({ keepAlive: (_item, reply) => reply({ kind: "overloaded", reason: "log-full" }) }))
-        .app,
+    by({ keepAlive: (_item, reply) => reply({ kind: "overloaded", reason: "log-full" }) }, [
       "POST",
       `/v1/sessions/${session}:keepalive`,
-    ),
+    ]),
   "shutting-down": async () => {
-    const { app, context } = appFor(member.node);
-    context.isClosing = true;
-    return ask(app, "GET", "/v1/locks/a");
+    let isAsked = false;
+    const never = (): void => {
+      isAsked = true;
+    };
+    const served = await serve(stubNode({ read: never }));
+    const answer = served.request("GET", "/v1/locks/a");
+    await until(() => isAsked);
+    await served.server.close();
+    return answer;
   },
 };
 
@@ -197,14 +194,13 @@ describe("an error over HTTP", () => {
   it("of a broken invariant reaches the composition root, from inside of a callback of the node too", async () => {
     const bugs: unknown[] = [];
     const broken = new InvariantError("broken");
-    const node = stubNode({
-      read: () => {
-        throw broken;
-      },
-    });
-    const { app } = appFor(node, { internalError: (error) => bugs.push(error) });
+    const read = (): never => {
+      throw broken;
+    };
 
-    const { status } = await ask(app, "GET", "/v1/locks/a");
+    const { status } = await by({ read }, ["GET", "/v1/locks/a"], {
+      http: { internalError: (error) => bugs.push(error) },
+    });
 
     expect([status, bugs]).toEqual([500, [broken]]);
   });

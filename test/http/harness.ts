@@ -16,6 +16,7 @@ import type { HoldfastNode, NodeStatus } from "../../src/node/contract.ts";
 import { createNode, type NodeDriver } from "../../src/node/driver.ts";
 import { defaultRaftConfig } from "../../src/raft/config.ts";
 import type { RaftStorage } from "../../src/storage/contract.ts";
+import { expectDocumented } from "./documented.ts";
 
 const tickMs = 10;
 
@@ -192,63 +193,81 @@ export interface Json {
   readonly [key: string]: unknown;
 }
 
-export interface Running extends Member {
+/** A server on a port of its own, and a client of it. */
+export interface Served {
   readonly server: HttpServer;
   readonly url: string;
-  /** A request over a socket of its own. */
+  /** Over a socket; the answer must be one that the OpenAPI document has. */
   request(
     method: string,
     path: string,
     body?: unknown,
     headers?: Readonly<Record<string, string>>,
   ): Promise<Answer>;
+}
+
+export interface Running extends Member, Served {
   /** Opens a session and returns its id. */
   openSession(body?: object): Promise<string>;
   close(): Promise<void>;
 }
 
+export interface ServeOptions {
+  readonly limits?: Partial<HttpLimits>;
+  readonly http?: Partial<HttpServerOptions>;
+}
+
+/** Serves any node, a stub too. */
+export async function serve(
+  node: HoldfastNode | undefined,
+  { limits, http }: ServeOptions = {},
+): Promise<Served> {
+  const server = await createHttpServer(optionsFor(node, http), { ...defaultLimits, ...limits });
+  const url = `http://127.0.0.1:${server.port}`;
+  return {
+    server,
+    url,
+    async request(method, path, body, headers = {}) {
+      const sent = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
+      const answer = await fetch(url + path, {
+        method,
+        redirect: "manual",
+        headers: {
+          ...(body === undefined ? undefined : { "content-type": "application/json" }),
+          ...headers,
+        },
+        ...(sent === undefined ? undefined : { body: sent }),
+      });
+      const shown = (await answer.json()) as Json;
+      expectDocumented(method, path, { status: answer.status, body: shown });
+      return { status: answer.status, headers: Object.fromEntries(answer.headers), body: shown };
+    },
+  };
+}
+
 export async function startServer(
-  options: {
+  options: ServeOptions & {
     readonly settings?: Partial<Settings>;
-    readonly limits?: Partial<HttpLimits>;
-    readonly http?: Partial<HttpServerOptions>;
     /** What stands between the server and the node. */
     readonly wrap?: (node: HoldfastNode) => HoldfastNode;
   } = {},
 ): Promise<Running> {
   const member = startMember(options.settings);
   await until(() => member.node.status().isServing);
-  const limits = { ...defaultLimits, ...options.limits };
   const node = options.wrap === undefined ? member.node : options.wrap(member.node);
-  const server = await createHttpServer(optionsFor(node, options.http), limits).catch((error) => {
+  const served = await serve(node, options).catch((error) => {
     member.stop();
     throw error;
   });
-  const url = `http://127.0.0.1:${server.port}`;
-  const request: Running["request"] = async (method, path, body, headers = {}) => {
-    const answer = await fetch(url + path, {
-      method,
-      redirect: "manual",
-      headers: { ...(body === undefined ? undefined : { "content-type": "application/json" }), ...headers },
-      ...(body === undefined ? undefined : { body: typeof body === "string" ? body : JSON.stringify(body) }),
-    });
-    return {
-      status: answer.status,
-      headers: Object.fromEntries(answer.headers),
-      body: (await answer.json()) as Json,
-    };
-  };
   return {
     ...member,
-    server,
-    url,
-    request,
+    ...served,
     async openSession(body = {}) {
-      const { body: session } = await request("POST", "/v1/sessions", body);
+      const { body: session } = await served.request("POST", "/v1/sessions", body);
       return session["sessionId"] as string;
     },
     async close() {
-      await server.close();
+      await served.server.close();
       member.stop();
     },
   };

@@ -3,17 +3,7 @@
  * Bytes go over bare sockets; the limits on time are short here, and no test measures one.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { errorCodes } from "../../src/api/errors.ts";
-import { createPrng } from "../../src/base/prng.ts";
-import {
-  appFor,
-  type RawConnection,
-  type Running,
-  rawConnection,
-  startMember,
-  startServer,
-  until,
-} from "./harness.ts";
+import { type RawConnection, type Running, rawConnection, startServer, until } from "./harness.ts";
 
 let server: Running;
 let open: RawConnection[] = [];
@@ -57,6 +47,24 @@ function isWhole(text: string): boolean {
   const [head, body] = text.split("\r\n\r\n");
   const length = /content-length: (\d+)/i.exec(head ?? "")?.[1];
   return length !== undefined && Buffer.byteLength(body ?? "", "latin1") >= Number(length);
+}
+
+/** A session with much to show, without a connection. */
+function openDirectly({ node }: Running, i: number): Promise<void> {
+  return new Promise((resolve) =>
+    node.propose(
+      {
+        kind: "open-session",
+        sessionId: `direct-session-${i}`,
+        sessionRef: i.toString(16).padStart(16, "0"),
+        ttlMs: 60_000,
+        lockDelayMs: undefined,
+        label: "",
+        metadata: [["a", "x".repeat(4_000)]],
+      },
+      () => resolve(),
+    ),
+  );
 }
 
 async function isServing(): Promise<boolean> {
@@ -106,6 +114,23 @@ describe("bytes that are no request", () => {
     expect(status).toBe(400);
   });
 
+  it("two Hosts: 400, for somebody in front may have read the other one", async () => {
+    const { status, body } = parse(
+      await raw("GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n").answer(isWhole),
+    );
+
+    expect([status, body.code]).toEqual([400, "bad-request"]);
+  });
+
+  it.each(["/v1/locks/a#b", "/v1/locks/a#b:acquire", "/v1/locks?prefix=a#b"])(
+    "a raw # in %s: 400, for a client that is redirected would drop it and ask for another name",
+    async (path) => {
+      const { status, body } = parse(await raw(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).answer(isWhole));
+
+      expect([status, body.code]).toEqual([400, "bad-request"]);
+    },
+  );
+
   it("headers beyond 8 KiB: 431", async () => {
     const { status, body } = parse(
       await raw(`GET /livez HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(9_000)}\r\n\r\n`).answer(),
@@ -127,6 +152,16 @@ describe("bytes that are no request", () => {
     connection.socket.write(Buffer.from("GET /v1/locks/é HTTP/1.1\r\nHost: x\r\n\r\n", "utf8"));
 
     expect(parse(await connection.answer(isWhole)).status).toBe(400);
+  });
+
+  it("garbage in the same packet as a whole request is no answer to that request", async () => {
+    const sessionId = "behind-garbage-01";
+    const connection = raw(`${post("/v1/sessions", JSON.stringify({ sessionId }))}\u0000 garbage\r\n\r\n`);
+    const text = await connection.answer();
+
+    // It may have happened or not; a 400 would say that it did not.
+    expect(text).not.toContain("400");
+    expect(await isServing()).toBe(true);
   });
 
   it("garbage behind a request that is held closes the connection without a false answer to it", async () => {
@@ -171,6 +206,27 @@ describe("requests that take their time", () => {
     clearInterval(trickle);
 
     expect(status).toBe(408);
+  });
+
+  it("to read their answer are closed too: nobody makes the server hold memory for ever", async () => {
+    // Room for one connection: another one is served when the stalled one has been closed.
+    const slow = await startServer({ limits: { stalledMs: 300 }, http: { connections: 1 } });
+    for (let i = 0; i < 300; i++) await openDirectly(slow, i);
+    const connection = rawConnection(slow.server.port, "");
+    connection.socket.pause();
+    // Each answer has more than a megabyte, together more than the buffers of both ends take.
+    connection.socket.write("GET /v1/sessions?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20));
+    await until(() => connection.socket.bytesWritten > 0);
+
+    const served = async (): Promise<boolean> =>
+      slow.request("GET", "/livez", undefined, { connection: "close" }).then(
+        () => true,
+        () => false,
+      );
+    while (!(await served()));
+
+    connection.socket.destroy();
+    await slow.close();
   });
 
   it("but have arrived may be held for longer than that", async () => {
@@ -327,92 +383,8 @@ describe("too many", () => {
 
     expect(state.claims.has("many-64")).toBe(false);
     connection.socket.destroy();
-    await until(() => state.waitingCount === 0);
-  });
-});
-
-describe("anything at all", () => {
-  it("gets an answer of the catalogue, and the node goes on", { timeout: 120_000 }, async () => {
-    const member = startMember();
-    await until(() => member.node.status().isServing);
-    const bugs: unknown[] = [];
-    const { app } = appFor(member.node, { internalError: (error) => bugs.push(error) });
-    const random = createPrng(20_000, "http-fuzz");
-    const pieces = (
-      "/ v1 locks claims sessions cluster livez : acquire keepalive transfer-leadership % %2F %3A %00 %E4 " +
-      "%f0%9f%94%92 .. . a _ ? & = pollMs=0 limit=1 cursor=YQ consistency=stale prefix= state=held \\ ~ + ; # aaaaaaaaaaaaaaaaaaaa"
-    ).split(" ");
-    const scalars: readonly unknown[] = [
-      null,
-      0,
-      -1,
-      1e21,
-      0.5,
-      "",
-      "a",
-      "\ud800",
-      "a".repeat(5_000),
-      [],
-      {},
-      true,
-      [[]],
-    ];
-    const fields = (
-      "sessionId claimId lock resources mode waitMs pollMs lockDelayMs metadata to onDisconnect ttlMs label seen " +
-      "constructor toString "
-    ).split(" ");
-    const statuses = new Map<number, number>();
-
-    for (let i = 0; i < 20_000; i++) {
-      const length = random.between(0, 12);
-      const isKnown = random.chance(0.5);
-      const start = isKnown
-        ? random.pick(["/v1/locks/", "/v1/claims", "/v1/sessions", "/v1/locks/a:acquire", "/v1/claims/a"])
-        : "/";
-      const url =
-        start + Array.from({ length: isKnown ? length >> 2 : length }, () => random.pick(pieces)).join("");
-      const body: Record<string, unknown> = {};
-      for (let n = random.between(0, 4); n > 0; n--) body[random.pick(fields)] = random.pick(scalars);
-      if (random.chance(0.7)) body["pollMs"] = 0;
-      const method = random.pick(["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"] as const);
-      const payload = random.pick([
-        JSON.stringify(body),
-        JSON.stringify(random.pick(scalars)),
-        "{",
-        "",
-        "\u0000",
-      ]);
-      const type = random.pick([
-        "application/json",
-        "application/json",
-        "application/json",
-        "text/plain",
-        "x",
-      ]);
-
-      const session = random.pick([undefined, "a".repeat(20), "a", "\u00e9"]);
-      if (!URL.canParse(url, "http://x")) continue;
-      const answer = await app.inject({
-        method,
-        url,
-        headers: {
-          ...(session === undefined ? undefined : { "holdfast-session": session }),
-          ...(method === "GET" ? undefined : { "content-type": type }),
-        },
-        ...(method === "GET" ? undefined : { payload }),
-      });
-
-      statuses.set(answer.statusCode, (statuses.get(answer.statusCode) ?? 0) + 1);
-      if (answer.statusCode < 300) continue;
-      expect(errorCodes, `${method} ${url} ${payload}`).toContain(answer.json().code);
-    }
-
-    expect(bugs).toEqual([]);
-    // It went everywhere: a run that only met one answer has tried nothing.
-    for (const status of [200, 201, 400, 404, 405, 415, 422])
-      expect([status, statuses.has(status)]).toEqual([status, true]);
-    expect((await app.inject("/readyz")).statusCode).toBe(200);
-    await app.close();
-    member.stop();
+    // All of them; claims of other tests may wait on.
+    const isOver = (_: unknown, i: number): boolean => state.claims.get(`many-${i}`)?.state === "ended";
+    await until(() => Array.from({ length: 64 }).every(isOver));
   });
 });

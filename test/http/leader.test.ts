@@ -3,7 +3,10 @@
  * that says what the test wants.
  */
 import { describe, expect, it } from "vitest";
+import { routeAnswers } from "../../src/api/route-answers.ts";
+import { matchRoute, routeIds } from "../../src/api/routes.ts";
 import type { ClaimListener } from "../../src/node/contract.ts";
+import { expectDocumented } from "./documented.ts";
 import { appFor, delegate, followerOf, rawConnection, startServer, stubNode, until } from "./harness.ts";
 
 const sessionId = "a-session-of-mine";
@@ -22,6 +25,19 @@ const leadersOnly = [
   ["GET", "/v1/claims/c?pollMs=5", undefined],
   ["DELETE", "/v1/claims/c", undefined],
   ["POST", "/v1/cluster:transfer-leadership", {}],
+  ["POST", "/v1/sessions/0123456789abcdef:kill", { reason: "stuck" }],
+  ["GET", `/v1/sessions/${sessionId}/claims?since=7&pollMs=5`, undefined],
+  ["POST", "/v1/locks/a:acquire", { sessionId, mode: "shared", owner: "o", maxHoldMs: 5 }],
+  ["POST", "/v1/semaphores/user:42%2fx:acquire", { sessionId, permits: 2, capacity: 3 }],
+  ["GET", "/v1/semaphores?prefix=a%2F&limit=3&cursor=YQ", undefined],
+  ["GET", "/v1/semaphores/a:b%3Ac", undefined],
+  ["PUT", "/v1/semaphores/a/b%2Fc:d", { capacity: 3 }],
+  ["DELETE", "/v1/semaphores/%61", undefined],
+  ["POST", "/v1/claims/c:shrink", { permits: 1 }],
+  ["POST", "/v1/sequencers:check", { sequencers: ["x"] }],
+  ["POST", "/v1/batch", { operations: [{ op: "get", claimId: "c" }] }],
+  ["GET", "/v1/cluster/settings", undefined],
+  ["PUT", "/v1/cluster/settings", { lockDelayMs: 1 }],
 ] as const;
 
 function refusing(leader: string | undefined) {
@@ -34,6 +50,17 @@ function refusing(leader: string | undefined) {
 }
 
 describe("a node that does not lead", () => {
+  it("is asked for every route that is not its own to answer", () => {
+    const asked = new Set<string>();
+    for (const [method, url] of leadersOnly) {
+      const match = matchRoute(method, url.split("?")[0] ?? "");
+      if (match.kind === "route") asked.add(match.id);
+    }
+    const own = routeIds.filter((id) => ["node", "process"].includes(routeAnswers[id].by));
+
+    expect([...asked, ...own].sort()).toEqual([...routeIds].sort());
+  });
+
   it.each(leadersOnly)(
     "sends %s %s to the leader, path and query byte for byte",
     async (method, url, payload) => {
@@ -56,6 +83,7 @@ describe("a node that does not lead", () => {
         "content-type": "application/problem+json; charset=utf-8",
       });
       expect(answer.json()).toMatchObject({ code: "not-leader", retryable: true, leader: "n2" });
+      expectDocumented(method, url, { status: answer.statusCode, body: answer.json() });
     },
   );
 
@@ -74,6 +102,7 @@ describe("a node that does not lead", () => {
       expect(answer.statusCode).toBe(503);
       expect(answer.headers["retry-after"]).toBe("1");
       expect(answer.json()).toMatchObject({ code: "no-leader", retryable: true, retryAfterMs: 500 });
+      expectDocumented(method, url, { status: answer.statusCode, body: answer.json() });
     },
   );
 

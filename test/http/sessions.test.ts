@@ -226,6 +226,17 @@ describe("looking at sessions", () => {
     expect(list.body["items"]).toContainEqual(expect.objectContaining({ sessionRef: ref }));
   });
 
+  it("shows the session of a ref, also when another one has chosen that ref for its id", async () => {
+    const sessionId = await openSession({ label: "the true one" });
+    const ref = String((await request("GET", `/v1/sessions/${sessionId}`)).body["sessionRef"]);
+    await openSession({ sessionId: ref, label: "in its way" });
+
+    const { body } = await request("GET", `/v1/sessions/${ref}`);
+
+    expect(body).toMatchObject({ sessionRef: ref, label: "the true one" });
+    expect(body).not.toHaveProperty("sessionId");
+  });
+
   it("lists its live claims", async () => {
     const sessionId = await openSession();
     await request("POST", "/v1/locks/mine:acquire", { sessionId, claimId: "mine-1" });
