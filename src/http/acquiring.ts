@@ -72,8 +72,11 @@ export function acquireProposal(
 }
 
 function ownerFaultOf(owner: string): string | undefined {
-  // The server's log and terminals show it.
+  // The server's log and terminals show it. A schema counts characters, the log's format UTF-16 code units.
+  if (owner.length > ownerUnitsMax) return `must have at most ${ownerUnitsMax} UTF-16 code units`;
   return /\p{Cc}/u.test(owner) || !isWellFormed(owner)
     ? "must be well-formed Unicode without control characters"
     : undefined;
 }
+
+const ownerUnitsMax = 128;

@@ -229,6 +229,8 @@ export function unappliedProblem(context: HttpContext, reply: Unapplied, made?: 
           "Leadership was lost while this was under way; repeat it with the same ids to learn what happened.",
         ...(made === undefined ? undefined : { facts: made }),
       };
+    case "unwritable":
+      return bugFound(context.options, new Error("a request was let in that the log cannot carry"), "");
     default:
       return { code: "overloaded", detail: overloadText[reply.reason], facts: { reason: reply.reason } };
   }

@@ -10,20 +10,20 @@ import type {
   ResourceRequest,
   ShrinkCommand,
 } from "./commands.ts";
-import { endClaim, isLost, noteUnseenEnd, ordinalOf, rememberEnded, settleClaim } from "./endings.ts";
-import { enqueue, maybeGrant, settleResource } from "./grants.ts";
+import { endClaim, isLost, noteUnseenEnd, ordinalOf, rememberEnded } from "./endings.ts";
+import { enqueue, maybeGrant, settleAround, settleResource } from "./grants.ts";
 import type { Outcome } from "./outcomes.ts";
 import { ownerConflict } from "./owners.ts";
 import type { Claim, ClaimedResource, LockState, Refusal, Resource, Session } from "./records.ts";
 import { claimedBy, dropIfIdle, refusalFor } from "./resources.ts";
-import { liveSession } from "./sessions.ts";
+import { settledSession } from "./sessions.ts";
 import { sweepAll } from "./sweep.ts";
 
 export function acquire(state: LockState, command: AcquireCommand, touched: Set<Resource>): Outcome {
-  const session = liveSession(state, command.sessionId, touched);
+  const session = settledSession(state, command.sessionId, touched);
   if ("kind" in session) return session;
   const known = state.claims.get(command.claimId);
-  if (known !== undefined) return answerAgain(state, known, command, touched);
+  if (known !== undefined) return answerAgain(known, command);
   const conflict = conflictOfName(state, session, command.claimId) ?? ownerConflict(session, command);
   if (conflict !== undefined) return conflict;
   return quotaFor(state, session) ?? claimAnew(state, session, command);
@@ -45,16 +45,10 @@ function conflictOfName(state: LockState, session: Session, claimId: string): Ou
 }
 
 /** The id is known: the same claim gets the same answer, anything else is a conflict. */
-function answerAgain(
-  state: LockState,
-  claim: Claim,
-  command: AcquireCommand,
-  touched: Set<Resource>,
-): Outcome {
+function answerAgain(claim: Claim, command: AcquireCommand): Outcome {
   if (claim.session.id !== command.sessionId || !isSameRequest(claim, command)) {
     return { kind: "claim-conflict", forgotten: false };
   }
-  if (claim.state !== "ended") settleClaim(state, claim, touched);
   if (claim.end === undefined || wasRefused(claim)) return { kind: "claim", claim };
   return isLost(claim) ? lost(claim) : { kind: "claim-ended", claim };
 }
@@ -167,7 +161,7 @@ function lost(claim: Claim): Outcome {
  * (etcd #22082). An id never heard of is remembered as cancelled, so that an acquire still under way grants nothing.
  */
 export function release(state: LockState, command: ReleaseCommand, touched: Set<Resource>): Outcome {
-  const session = liveSession(state, command.sessionId, touched);
+  const session = settledSession(state, command.sessionId, touched);
   if ("kind" in session && session.kind === "session-unknown") return session;
   const claim = state.claims.get(command.claimId);
   if (claim !== undefined && claim.session.id !== command.sessionId) return { kind: "not-holder" };
@@ -178,7 +172,6 @@ export function release(state: LockState, command: ReleaseCommand, touched: Set<
   if (claim === undefined) {
     return conflictOfName(state, session, command.claimId) ?? cancelUnheard(state, session, command.claimId);
   }
-  if (claim.state !== "ended") settleClaim(state, claim, touched);
   if (claim.state === "ended") return isLost(claim) ? lost(claim) : { kind: "released", claim };
   const reason = claim.state === "held" ? "released" : "cancelled";
   endClaim(state, claim, { reason, at: state.now, refusal: undefined }, touched);
@@ -187,12 +180,11 @@ export function release(state: LockState, command: ReleaseCommand, touched: Set<
 
 /** Keeps `permits` of a hold and gives the rest back. The same again changes nothing (SEMANTICS §5). */
 export function shrink(state: LockState, command: ShrinkCommand, touched: Set<Resource>): Outcome {
-  const session = liveSession(state, command.sessionId, touched);
+  const session = settledSession(state, command.sessionId, touched);
   if ("kind" in session && session.kind === "session-unknown") return session;
   const claim = state.claims.get(command.claimId);
   if (claim === undefined) return "kind" in session ? session : { kind: "claim-unknown" };
   if (claim.session.id !== command.sessionId) return { kind: "not-holder" };
-  if (claim.state !== "ended") settleClaim(state, claim, touched);
   if (claim.state === "ended") return isLost(claim) ? lost(claim) : { kind: "claim-ended", claim };
   const [claimed] = claim.resources;
   const isPossible =
@@ -239,12 +231,13 @@ function cancelUnheard(state: LockState, session: Session, claimId: string): Out
 export function cancel(state: LockState, command: CancelCommand, touched: Set<Resource>): Outcome {
   const claim = state.claims.get(command.claimId);
   if (claim === undefined) return { kind: "done" };
-  // What is due ends by its deadline, with what that leaves behind.
+  // What is due ends by its deadline, with what that leaves behind; a wait that is over by now was granted.
+  if (claim.state !== "ended") settleAround(state, claim);
   const isMeant =
     command.fence === undefined
       ? claim.state === "waiting"
       : claim.state === "held" && claim.grant?.fence === command.fence;
-  if (!isMeant || settleClaim(state, claim, touched)) return { kind: "done" };
+  if (!isMeant) return { kind: "done" };
   endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined }, touched);
   if (command.fence !== undefined) noteUnseenEnd(state, claim, command.fence);
   return { kind: "done" };

@@ -7,7 +7,7 @@ import { barrierMode, freePermits, lowerDueBarriers } from "./barriers.ts";
 import { isBehind } from "./deadlines.ts";
 import { ownDeadline, settleClaim } from "./endings.ts";
 import { noteOwnerGrant, noteOwnerWait } from "./owners.ts";
-import type { Claim, ClaimedResource, LockState, Resource } from "./records.ts";
+import type { Claim, ClaimedResource, LockState, Resource, Session } from "./records.ts";
 import { dropIfIdle, isGrantable, nextGrantable, prospects } from "./resources.ts";
 
 /** A new claim takes its place at the end of every queue it names. */
@@ -141,4 +141,19 @@ export function settleResource(state: LockState, resource: Resource): void {
   for (const waiter of resource.queue) if (waiter.state === "waiting") settleClaim(state, waiter, touched);
   for (const holder of resource.holders) if (holder.state === "held") settleClaim(state, holder, touched);
   grantWhatIsFree(state, touched);
+}
+
+/**
+ * Settles all that is due around a live claim, so that it is granted or ended first if that had happened by now.
+ * True when it ended.
+ */
+export function settleAround(state: LockState, claim: Claim): boolean {
+  if (isBehind(state)) for (const { resource } of claim.resources) settleResource(state, resource);
+  return claim.state === "ended";
+}
+
+/** The same for all claims of a live session: before anything is decided about one of them. */
+export function settleSessionClaims(state: LockState, session: Session): void {
+  if (!isBehind(state)) return;
+  for (const claim of session.claims.values()) settleAround(state, claim);
 }

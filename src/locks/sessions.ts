@@ -7,6 +7,7 @@ import { present } from "../base/assert.ts";
 import { acknowledgeEnd } from "./barriers.ts";
 import type { KeepAliveItem, KillSessionCommand, OpenSessionCommand } from "./commands.ts";
 import { endSession, forget, settleClaimsOf, settleSession } from "./endings.ts";
+import { settleSessionClaims } from "./grants.ts";
 import type { KeepAliveOutcome, Outcome, SessionEnded, SessionUnknown } from "./outcomes.ts";
 import type { LockState, Resource, Session } from "./records.ts";
 import { grantedTtlMs } from "./settings.ts";
@@ -29,6 +30,17 @@ export function liveSession(
   }
   const ended = state.tombstones.get(sessionId);
   return ended === undefined ? { kind: "session-unknown" } : { kind: "session-ended", session: ended };
+}
+
+/** As `liveSession`, with all that is due around its claims settled too: before one of them is decided about. */
+export function settledSession(
+  state: LockState,
+  sessionId: string,
+  touched: Set<Resource>,
+): Session | SessionEnded | SessionUnknown {
+  const session = liveSession(state, sessionId, touched);
+  if (!("kind" in session)) settleSessionClaims(state, session);
+  return session;
 }
 
 /** Opens a session; the same call again renews it like a keepalive and returns it. */
@@ -109,7 +121,7 @@ function renew(state: LockState, session: Session): void {
 
 /** A clean end: nothing is delayed. Closing again says the same; a session that expired says so. */
 export function closeSession(state: LockState, sessionId: string, touched: Set<Resource>): Outcome {
-  const session = liveSession(state, sessionId, touched);
+  const session = settledSession(state, sessionId, touched);
   if (!("kind" in session)) {
     endSession(state, session, { reason: "closed", at: state.now, note: "" }, touched);
     return { kind: "session-closed", session };
@@ -127,7 +139,7 @@ export function closeSession(state: LockState, sessionId: string, touched: Set<R
 export function killSession(state: LockState, command: KillSessionCommand, touched: Set<Resource>): Outcome {
   const known = state.sessionsByRef.get(command.sessionRef);
   const session =
-    known === undefined ? ({ kind: "session-unknown" } as const) : liveSession(state, known.id, touched);
+    known === undefined ? ({ kind: "session-unknown" } as const) : settledSession(state, known.id, touched);
   if (!("kind" in session)) {
     endSession(state, session, { reason: "killed", at: state.now, note: command.note }, touched);
     return { kind: "session-killed", session };

@@ -22,7 +22,9 @@ export type Reply<T> =
   /** It may or may not have happened, or still happen: leadership was lost. Retry with the same ids. */
   | { readonly kind: "indeterminate" }
   /** It did not happen and never will: the node is full, or the log is. */
-  | { readonly kind: "overloaded"; readonly reason: "queue" | "log-full" };
+  | { readonly kind: "overloaded"; readonly reason: "queue" | "log-full" }
+  /** It did not happen: written to the log, no replica could read it. Whoever checks requests let it through. */
+  | { readonly kind: "unwritable" };
 
 /** Nothing was proposed or read here. `leader` is the name of the member that leads, if one is known. */
 export interface NotLeading {

@@ -13,6 +13,7 @@ import { assert } from "../base/assert.ts";
 import { memberName } from "../base/identity.ts";
 import type { Prng } from "../base/prng.ts";
 import { decodeCommand, encodeCommand } from "../codec/command.ts";
+import { DecodeError } from "../codec/entry.ts";
 import type { Command, KeepAliveItem } from "../locks/commands.ts";
 import { apply, createLockState, nextDeadline, timeLogIntervalMs } from "../locks/machine.ts";
 import type { KeepAliveOutcome, Outcome } from "../locks/outcomes.ts";
@@ -38,7 +39,7 @@ import type {
 } from "./contract.ts";
 import { Dooms } from "./dooms.ts";
 import { type Fate, Pending } from "./pending.ts";
-import { ProposalQueue } from "./proposals.ts";
+import { ProposalQueue, type QueuedProposal } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { memberStatuses } from "./status.ts";
 
@@ -118,6 +119,8 @@ class Driver implements NodeDriver {
   readonly #pending = new Pending();
   readonly #reads = new Reads();
   readonly #dooms = new Dooms();
+  /** Commands as they were read back from the very bytes that were proposed here. */
+  readonly #decoded = new WeakMap<Uint8Array, Command>();
   readonly #attachments = new Attachments();
 
   /** Committed, and not applied yet. */
@@ -409,10 +412,21 @@ class Driver implements NodeDriver {
     if (this.#leadingTerm === undefined || this.#isWriting) return;
     this.#maybeFound();
     const isOpen = this.#state.settings !== undefined;
-    const batch = isOpen ? this.#queue.takeBatch() : this.#queue.takeFounding();
-    if (batch.length === 0) return;
+    const taken = isOpen ? this.#queue.takeBatch() : this.#queue.takeFounding();
+    if (taken.length === 0) return;
     const wallMs = Math.floor(this.#host.wallMs());
-    const bytes = batch.map(({ proposal }) => encodeCommand({ ...proposal, wallMs } as Command));
+    const batch: QueuedProposal[] = [];
+    const bytes: Uint8Array[] = [];
+    for (const queued of taken) {
+      const written = this.#writable(queued.proposal, wallMs);
+      if (written === undefined) {
+        queued.waiter({ kind: "unwritable" });
+        continue;
+      }
+      batch.push(queued);
+      bytes.push(written);
+    }
+    if (batch.length === 0) return;
     const result = this.#raft.propose(bytes, this.#stamp());
     if (result.kind === "accepted") {
       for (const [i, { waiter }] of batch.entries()) this.#pending.add(result.index + i, result.term, waiter);
@@ -422,9 +436,24 @@ class Driver implements NodeDriver {
     }
   }
 
-  #unanswered(fate: Exclude<Fate, { kind: "applied" }>): NotLeading | { readonly kind: "indeterminate" } {
+  /**
+   * The bytes of the entry, which are read back at once: what cannot be decoded must never be committed, for it would
+   * end every replica at every start. What was read is kept for the apply, which wants just that.
+   */
+  #writable(proposal: Proposal, wallMs: number): Uint8Array | undefined {
+    const bytes = encodeCommand({ ...proposal, wallMs } as Command);
+    try {
+      this.#decoded.set(bytes, decodeCommand(bytes));
+      return bytes;
+    } catch (error) {
+      if (error instanceof DecodeError) return undefined;
+      throw error;
+    }
+  }
+
+  #unanswered(fate: Exclude<Fate, { kind: "applied" }>): Exclude<Reply<never>, { kind: "applied" }> {
     if (fate.kind === "unknown") return { kind: "indeterminate" };
-    return this.#notLeadingNow();
+    return fate.kind === "unwritable" ? fate : this.#notLeadingNow();
   }
 
   #proposeCancel(request: CancelRequest | undefined): void {
@@ -443,7 +472,8 @@ class Driver implements NodeDriver {
   // ---- applying and answering ----------------------------------------------------------------------------------------
 
   #applyEntry(entry: Entry): void {
-    const command = entry.kind === "noop" ? undefined : decodeCommand(entry.data);
+    const command =
+      entry.kind === "noop" ? undefined : (this.#decoded.get(entry.data) ?? decodeCommand(entry.data));
     const { outcome, changes } = apply(this.#state, { index: entry.index, time: entry.time, command });
     this.#host.applied?.(entry, outcome);
     this.#pending.settle(entry.index, entry.term, outcome);

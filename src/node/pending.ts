@@ -11,7 +11,9 @@ export type Fate =
   /** Appended, and then leadership ended: it may survive or not. */
   | { readonly kind: "unknown" }
   /** Never appended: it did not happen and never will. */
-  | { readonly kind: "never" };
+  | { readonly kind: "never" }
+  /** Never appended, because no replica could read it: a fault of whoever let it in. */
+  | { readonly kind: "unwritable" };
 
 /** Called exactly once. */
 export type Waiter = (fate: Fate) => void;

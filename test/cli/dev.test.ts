@@ -71,7 +71,9 @@ describe("dev of one node", () => {
     );
     expect(acquired).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/^lock +a\/b\nmode +exclusive\nclaim +\w+_1\nfence +\d+\nsequencer +hf1\.\S+\n$/),
+      stdout: expect.stringMatching(
+        /^lock +a\/b\nmode +exclusive\nclaim +\w+_1\nfence +\d+\nsequencer +hf1\.\S+\n$/,
+      ),
     });
     expect(acquired.stderr).toMatch(/nothing renews this claim: it can be relied on for 5\ds/);
     expect(acquired.stderr).toContain(`holdfast release --claim-file ${file}`);

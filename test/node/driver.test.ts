@@ -371,6 +371,32 @@ describe("what this node says of itself", () => {
 });
 
 describe("bounds", () => {
+  it("what no replica could read is never written, and the rest of its batch is", () => {
+    const lone = new Lone().lead();
+    lone.isDiskSlow = true;
+    lone.open("first");
+    lone.settle();
+    const before = lone.open("s");
+    const poison = lone.propose({
+      kind: "acquire",
+      sessionId: "s",
+      claimId: "c",
+      resources: [{ kind: "lock", name: "a", mode: "exclusive" }],
+      waitMs: 0,
+      lockDelayMs: undefined,
+      maxHoldMs: undefined,
+      owner: "o".repeat(200),
+      metadata: [],
+      cancelOnDisconnect: true,
+    });
+    const after = lone.open("t");
+    lone.quicken();
+
+    expect(poison.reply).toEqual({ kind: "unwritable" });
+    expect([before.reply?.kind, after.reply?.kind]).toEqual(["applied", "applied"]);
+    expect(lone.sessions()).toBe(3);
+  });
+
   it("a full queue refuses, and what it refused never happened", () => {
     const lone = new Lone({ queued: 2 }).lead();
     lone.isDiskSlow = true;
