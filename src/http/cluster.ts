@@ -4,7 +4,6 @@
 import type { TransferLeadershipBody } from "../api/schemas.ts";
 import type { ClusterView, MemberView } from "../api/types.ts";
 import { unreachable } from "../base/assert.ts";
-import type { Resource } from "../locks/records.ts";
 import type { HoldfastNode, NodeStatus } from "../node/contract.ts";
 import type { HttpServerOptions } from "./contract.ts";
 import type { Exchange } from "./exchange.ts";
@@ -31,16 +30,11 @@ function clusterView(options: HttpServerOptions, node: HoldfastNode): ClusterVie
       sessions: state.sessions.size,
       claimsHeld: state.heldCount,
       claimsWaiting: state.waitingCount,
-      ...resourceCounts(state.resources.values()),
+      locks: state.resources.size - state.semaphoreCount,
+      semaphores: state.semaphoreCount,
       logBytes: status.logBytes,
     },
   };
-}
-
-function resourceCounts(resources: Iterable<Resource>): { locks: number; semaphores: number } {
-  const counts = { locks: 0, semaphores: 0 };
-  for (const { kind } of resources) counts[kind === "lock" ? "locks" : "semaphores"]++;
-  return counts;
 }
 
 function memberViews(options: HttpServerOptions, { members, lastIndex }: NodeStatus): readonly MemberView[] {

@@ -28,6 +28,12 @@ export function checkLockState(state: LockState): void {
   assert(held === state.heldCount && waiting === state.waitingCount, "the counts of claims are wrong");
   assert(remembered === state.remembered.size, "every ended claim is remembered once");
   for (const resource of state.resources.values()) checkResource(state, resource);
+  const semaphores = [...state.resources.values()].filter((resource) => resource.kind === "semaphore");
+  assert(semaphores.length === state.semaphoreCount, "the count of semaphores is wrong");
+  assert(
+    semaphores.filter(({ isSet }) => isSet).length === state.setSemaphores,
+    "the count of set semaphores is wrong",
+  );
   for (const barrier of state.barriers.values()) checkBarrier(state, barrier);
   checkSessions(state);
 }

@@ -54,6 +54,7 @@ export function createLockState(): LockState {
     remembered: new Map(),
     resources: new Map(),
     barriers: new Map(),
+    semaphoreCount: 0,
     setSemaphores: 0,
     deadlines: new DeadlineQueue(),
     ttlCounts: new Map(),

@@ -238,7 +238,8 @@ export interface LockState {
   readonly resources: Map<string, Resource>;
   /** By the fence of the hold that ended. */
   readonly barriers: Map<number, Barrier>;
-  /** Semaphores that stay until deleted. */
+  /** Of the resources, those that are semaphores; and of these, those that stay until deleted. */
+  semaphoreCount: number;
   setSemaphores: number;
   readonly deadlines: DeadlineQueue;
   /** Live sessions for each ttl: the shortest decides how often time is logged. */

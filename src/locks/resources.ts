@@ -38,6 +38,7 @@ export function createSemaphore(state: LockState, name: string, capacity: number
     cooling: 0,
   };
   state.resources.set(name, semaphore);
+  state.semaphoreCount++;
   return semaphore;
 }
 
@@ -87,7 +88,9 @@ export function dropIfIdle(state: LockState, resource: Resource): void {
   const isUsed = resource.holders.size > 0 || resource.queue.size > 0 || resource.barriers.size > 0;
   if (isUsed || (resource.kind === "semaphore" && resource.isSet)) return;
   // A name may stand for another record by now.
-  if (state.resources.get(resource.name) === resource) state.resources.delete(resource.name);
+  if (state.resources.get(resource.name) !== resource) return;
+  state.resources.delete(resource.name);
+  if (resource.kind === "semaphore") state.semaphoreCount--;
 }
 
 /** How this claim stands to the resource; undefined when it does not name it. */
