@@ -98,7 +98,13 @@ export const answerSchemas = {
   Sessions: page("Session"),
   SessionClaims: shape(
     { sessionRef, revision, claims: listOf(ref("Claim")) },
-    { more: { type: "boolean", description: "ask again at once, from this revision" } },
+    {
+      more: { type: "boolean", description: "ask again at once, from this revision" },
+      forgotten: {
+        type: "boolean",
+        description: "some that ended since are not remembered: what is not shown and not live has ended",
+      },
+    },
   ),
   Resource: {
     oneOf: [

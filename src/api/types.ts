@@ -44,7 +44,7 @@ export interface SessionView {
   readonly metadata: WireMetadata;
   readonly createdAt: string;
   readonly clusterTimeMs: number;
-  /** In the answer to a GET of one: its live claims, the oldest 1000; `claimCount` says how many there are. */
+  /** In the answer to a GET of one: its live claims, the oldest 100; `claimCount` says how many there are. */
   readonly claims?: readonly ClaimView[];
   readonly claimCount?: number;
   /** When a create found it: as in a keepalive. */

@@ -159,7 +159,7 @@ function readCommand(code: number, wallMs: number, fields: Fields): Command {
         waitMs: fields.integer("waitMs"),
         lockDelayMs: fields.optionalInteger("lockDelayMs"),
         maxHoldMs: fields.optionalInteger("maxHoldMs", 1),
-        owner: fields.optionalText("owner", 128),
+        owner: fields.optionalText("owner", 256),
         metadata: readMetadata(fields.list("metadata")),
         cancelOnDisconnect: fields.flag("cancelOnDisconnect"),
       };

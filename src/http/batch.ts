@@ -11,7 +11,14 @@ import { presentedSession, settingsFor } from "./bounds.ts";
 import { abandonIfLast, attach, madeClaimId } from "./claims.ts";
 import { type Exchange, type Unapplied, unappliedProblem } from "./exchange.ts";
 import { claimUnknown, endedClaim, isRefused, refusedOutcome } from "./outcomes.ts";
-import { badRequest, invalid, type OperationResult, ProblemError, problemBody } from "./problems.ts";
+import {
+  badRequest,
+  invalid,
+  type OperationResult,
+  type Problem,
+  ProblemError,
+  problemBody,
+} from "./problems.ts";
 import { claimView } from "./render.ts";
 import { invalidFields } from "./request-errors.ts";
 import { keepAliveResult } from "./sessions.ts";
@@ -27,10 +34,17 @@ export function batch(exchange: Exchange): void {
   }
   const settings = settingsFor(exchange);
   if (settings === undefined) return;
-  const { leader, role } = exchange.node.status();
-  if (role !== "leader") return exchange.sendToLeader({ kind: "not-leader", leader });
   new RunningBatch(exchange, operations as readonly Operation[], settings).start();
 }
+
+/** Ended holds that the renewals of one batch may tell of; a session alone may have as many (`claimsPerSession`). */
+const endsToldMax = 10_000;
+
+const tooManyEnds: Problem = {
+  code: "indeterminate",
+  detail:
+    "The sessions of this batch have more ended holds to be told of than one answer carries; renew this one by itself.",
+};
 
 class RunningBatch {
   readonly #exchange: Exchange;
@@ -40,6 +54,8 @@ class RunningBatch {
   #missing: number;
   /** Claims that were acquired here: given up with the request, if they asked for that. */
   readonly #acquired: string[] = [];
+  readonly #renewed = new Set<string>();
+  #endsTold = 0;
   /** By operation, the ids that this node made: whoever is left in doubt needs them to ask again. */
   readonly #made = new Map<number, { readonly claimId: string }>();
   /** Set when no operation was decided because this node does not lead: then the whole request is sent on. */
@@ -178,10 +194,17 @@ class RunningBatch {
     done: Done,
   ): void {
     const { node } = this.#exchange;
+    if (this.#renewed.has(sessionId)) throw invalid("/sessionId", "is renewed once in a batch, not twice");
+    this.#renewed.add(sessionId);
     node.keepAlive({ sessionId, seen: seen + 0 }, (reply) =>
       this.#exchange.guard(() => {
-        if (reply.kind === "not-leader") this.#refuse(done, reply);
-        else done(keepAliveResult(this.#exchange, reply));
+        if (reply.kind === "not-leader") return this.#refuse(done, reply);
+        // Each list of ends is complete or not told at all; all of them together must not fill this node's memory.
+        if (reply.kind === "applied" && reply.outcome.kind === "renewed") {
+          this.#endsTold += reply.outcome.unseenEnds.length;
+          if (this.#endsTold > endsToldMax) return done({ problem: tooManyEnds });
+        }
+        done(keepAliveResult(this.#exchange, reply));
       }),
     );
   }

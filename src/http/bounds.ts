@@ -10,17 +10,17 @@ import type { Exchange } from "./exchange.ts";
 import { badRequest, invalid, ProblemError } from "./problems.ts";
 
 /**
- * The settings in force; undefined when the request was sent to the leader because this node does not know any.
- * Every node has applied the same ones, so bounds may be checked anywhere.
+ * The settings in force; undefined when the request was sent on to the leader: a node that follows may lag behind a
+ * change of them, and must refuse nothing by what was in force before.
  */
 export function settingsFor(exchange: Exchange): Settings | undefined {
-  const { settings } = exchange.node.staleView().state;
-  if (settings !== undefined) return settings;
-  const { role, leader } = exchange.node.status();
-  if (role !== "leader") {
-    exchange.sendToLeader({ kind: "not-leader", leader });
+  const notLeading = exchange.node.notLeading();
+  if (notLeading !== undefined) {
+    exchange.sendToLeader(notLeading);
     return undefined;
   }
+  const { settings } = exchange.node.staleView().state;
+  if (settings !== undefined) return settings;
   throw new ProblemError({ code: "no-leader", detail: "The cluster is being founded; try again shortly." });
 }
 

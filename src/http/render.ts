@@ -20,7 +20,7 @@ import { refusalFor } from "../locks/resources.ts";
 import { marginMs } from "../locks/settings.ts";
 import type { View } from "../node/contract.ts";
 
-const claimsShown = 1_000;
+const claimsShown = 100;
 
 export function metadataView(metadata: Metadata): WireMetadata {
   return Object.fromEntries(metadata);

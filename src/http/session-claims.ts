@@ -72,6 +72,7 @@ function answerChanges(
 ): boolean {
   const changed: Claim[] = [];
   for (const claim of session.remembered.values()) if (claim.revision > since) changed.push(claim);
+  for (const { claim } of session.unseenEnds) if (claim.revision > since) changed.push(claim);
   for (const claim of session.claims.values()) if (claim.revision > since) changed.push(claim);
   if (changed.length === 0 && !isLast) return false;
   changed.sort((a, b) => a.revision - b.revision || a.enqueuedRevision - b.enqueuedRevision);
@@ -84,6 +85,8 @@ function answerChanges(
     revision: hasMore && last !== undefined ? last : view.revision,
     claims: shown.map((claim) => claimView(claim, view)),
     ...(hasMore ? { more: true } : undefined),
+    // Some that ended since are not remembered any more: what is not shown and not live has ended.
+    ...(session.forgottenRevision > since ? { forgotten: true } : undefined),
   };
   exchange.answer(200, body, () => {
     for (const { id } of shown) exchange.node.noteAnswered(id);

@@ -52,6 +52,7 @@ export function raiseBarrier(
 
 function ownBarriers(resource: Resource): Set<Barrier> {
   if (resource.barriers === noBarriers) resource.barriers = new Set();
+  orders.delete(resource.barriers);
   return resource.barriers as Set<Barrier>;
 }
 
@@ -74,6 +75,7 @@ export function acknowledgeEnd(state: LockState, fence: number, touched: Set<Res
   const barrier = state.barriers.get(fence);
   if (barrier === undefined) return;
   barrier.handBackUntil = 0;
+  for (const { resource } of barrier.resources) orders.delete(resource.barriers);
   if (barrier.delayUntil <= state.now) lowerBarrier(state, barrier, touched);
   else state.deadlines.add({ at: barrier.delayUntil, kind: "barrier", id: String(fence) });
 }
@@ -102,7 +104,7 @@ export function barrierBlock(
   resource: Resource,
   permits: number,
 ): { readonly reason: BlockReason; readonly availableAt: number } {
-  const barriers = [...resource.barriers].sort((a, b) => barrierEnd(a) - barrierEnd(b) || a.fence - b.fence);
+  const barriers = inOrderOfEnd(resource);
   let last = present(barriers[barriers.length - 1], "a barrier");
   if (resource.kind === "semaphore") {
     let free = freePermits(resource);
@@ -114,6 +116,17 @@ export function barrierBlock(
   }
   const reason = last.handBackUntil > last.delayUntil ? "hand-back" : "lock-delay";
   return { reason, availableAt: barrierEnd(last) };
+}
+
+/** Kept until a barrier comes, changes or goes: a refusal asks for it, and there may be thousands of both. */
+const orders = new WeakMap<ReadonlySet<Barrier>, readonly Barrier[]>();
+
+function inOrderOfEnd({ barriers }: Resource): readonly Barrier[] {
+  const known = orders.get(barriers);
+  if (known !== undefined) return known;
+  const sorted = [...barriers].sort((a, b) => barrierEnd(a) - barrierEnd(b) || a.fence - b.fence);
+  orders.set(barriers, sorted);
+  return sorted;
 }
 
 /** May be negative after a decrease of the capacity. */

@@ -10,7 +10,7 @@ import type {
   ResourceRequest,
   ShrinkCommand,
 } from "./commands.ts";
-import { endClaim, isLost, noteUnseenEnd, ordinalOf, rememberEnded } from "./endings.ts";
+import { endClaim, isLost, ordinalOf, rememberEnded } from "./endings.ts";
 import { enqueue, maybeGrant, settleAround, settleResource } from "./grants.ts";
 import type { Outcome } from "./outcomes.ts";
 import { ownerConflict } from "./owners.ts";
@@ -77,18 +77,20 @@ function isSameResource(first: ResourceRequest, again: ResourceRequest | undefin
 }
 
 function quotaFor(state: LockState, session: Session): Outcome | undefined {
-  const { claims, claimsPerSession } = present(state.settings, "settings");
-  const isFull =
-    session.claims.size + session.unseenEnds.length >= claimsPerSession ||
-    state.heldCount + state.waitingCount >= claims;
-  if (!isFull) return undefined;
+  if (fullness(state, session) === undefined) return undefined;
   // Claims that are due do not count.
   sweepAll(state);
+  return fullness(state, session);
+}
+
+/** What ended holds leave behind counts as they did: it takes the same room, and nobody else's limit is there for it. */
+function fullness(state: LockState, session: Session): Outcome | undefined {
+  const { claims, claimsPerSession } = present(state.settings, "settings");
   if (session.claims.size + session.unseenEnds.length >= claimsPerSession) {
     return { kind: "quota", limit: "claimsPerSession", max: claimsPerSession };
   }
-  if (state.heldCount + state.waitingCount >= claims) return { kind: "quota", limit: "claims", max: claims };
-  return undefined;
+  const count = state.heldCount + state.waitingCount + state.barriers.size;
+  return count >= claims ? { kind: "quota", limit: "claims", max: claims } : undefined;
 }
 
 function claimAnew(state: LockState, session: Session, command: AcquireCommand): Outcome {
@@ -198,6 +200,7 @@ export function shrink(state: LockState, command: ShrinkCommand, touched: Set<Re
     claimed.kept = command.permits;
     claimed.resource.revision = state.revision;
     claim.revision = state.revision;
+    state.changes.push({ claim, state: "held" });
     touched.add(claimed.resource);
   }
   return { kind: "shrunk", claim };
@@ -238,7 +241,7 @@ export function cancel(state: LockState, command: CancelCommand, touched: Set<Re
       ? claim.state === "waiting"
       : claim.state === "held" && claim.grant?.fence === command.fence;
   if (!isMeant) return { kind: "done" };
-  endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined }, touched);
-  if (command.fence !== undefined) noteUnseenEnd(state, claim, command.fence);
+  const isUnheard = command.fence !== undefined;
+  endClaim(state, claim, { reason: "cancelled", at: state.now, refusal: undefined, isUnheard }, touched);
   return { kind: "done" };
 }

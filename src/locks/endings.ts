@@ -119,6 +119,8 @@ export function endSession(
 ): void {
   const { reason, at, note } = how;
   session.end = { reason, at, wallMs: state.wallMs, revision: state.revision, note };
+  // Its tombstone remembers them from here on.
+  for (const { claim } of session.unseenEnds) rememberEnded(state, claim);
   session.unseenEnds = [];
   state.sessions.delete(session.id);
   state.tombstones.set(session.id, session);
@@ -141,7 +143,13 @@ export function endSession(
 export function endClaim(
   state: LockState,
   claim: Claim,
-  how: { readonly reason: ClaimEndReason; readonly at: number; readonly refusal: Refusal | undefined },
+  how: {
+    readonly reason: ClaimEndReason;
+    readonly at: number;
+    readonly refusal: Refusal | undefined;
+    /** A hold that its client never heard of: it is told of its end, although nothing is left behind. */
+    readonly isUnheard?: boolean;
+  },
   touched: Set<Resource>,
 ): void {
   assert(claim.state !== "ended", "a claim ends once (I4)", { claim: claim.id });
@@ -162,26 +170,25 @@ export function endClaim(
   session.claims.delete(claim.id);
   state.budgetLeft--;
   state.changes.push({ claim, state: "ended" });
-  rememberEnded(state, claim);
   const { resources } = claim;
   // The records go their own way from here on; what is remembered is what was asked for.
   claim.resources = nothing;
-  const leaves = afterwards[how.reason];
-  if (!wasHeld || leaves === "nothing") return;
+  const leaves = wasHeld ? afterwards[how.reason] : "nothing";
   const isHandedBack = leaves === "hand-back";
-  raiseBarrier(state, claim, {
-    resources,
-    endedAt: how.at,
-    handBackUntil: isHandedBack ? session.expiresAt : 0,
-  });
+  if (leaves !== "nothing") {
+    const handBackUntil = isHandedBack ? session.expiresAt : 0;
+    raiseBarrier(state, claim, { resources, endedAt: how.at, handBackUntil });
+  }
   // A session that has ended is told so; a live one is told of the hold until it says that it knows.
-  if (isHandedBack && session.end === undefined) noteUnseenEnd(state, claim, present(grant, "a grant").fence);
+  if ((isHandedBack || how.isUnheard === true) && session.end === undefined) {
+    noteUnseenEnd(state, claim, present(grant, "a grant").fence);
+  } else rememberEnded(state, claim);
 }
 
 /** The session did not ask for this end, so it is told of it until it says that it has seen it. */
-export function noteUnseenEnd({ revision }: LockState, { id, session, end }: Claim, fence: number): void {
-  const { reason } = present(end, "the end of a claim");
-  session.unseenEnds.push({ claimId: id, fence, reason, revision });
+function noteUnseenEnd({ revision }: LockState, claim: Claim, fence: number): void {
+  const { reason } = present(claim.end, "the end of a claim");
+  claim.session.unseenEnds.push({ claimId: claim.id, claim, fence, reason, revision });
 }
 
 function leaveHolders(claim: Claim, claimed: ClaimedResource): boolean {
@@ -221,6 +228,7 @@ export function forget(state: LockState, claim: Claim): void {
   state.claims.delete(claim.id);
   state.remembered.delete(claim.id);
   claim.session.remembered.delete(claim.id);
+  claim.session.forgottenRevision = Math.max(claim.session.forgottenRevision, claim.revision);
   const number = ordinalOf(claim.session.ref, claim.id);
   if (number !== undefined && number > claim.session.forgottenUpTo) claim.session.forgottenUpTo = number;
 }

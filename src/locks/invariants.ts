@@ -26,7 +26,12 @@ export function checkLockState(state: LockState): void {
     }
   }
   assert(held === state.heldCount && waiting === state.waitingCount, "the counts of claims are wrong");
-  assert(remembered === state.remembered.size, "every ended claim is remembered once");
+  let unseen = 0;
+  for (const session of state.sessions.values()) unseen += session.unseenEnds.length;
+  assert(
+    remembered === state.remembered.size + unseen,
+    "every ended claim is remembered once, or to be told of",
+  );
   for (const resource of state.resources.values()) checkResource(state, resource);
   const semaphores = [...state.resources.values()].filter((resource) => resource.kind === "semaphore");
   assert(semaphores.length === state.semaphoreCount, "the count of semaphores is wrong");
@@ -48,7 +53,10 @@ function checkClaim(state: LockState, claim: Claim): void {
     "a session owns its live claims",
     facts,
   );
-  assert(state.remembered.has(claim.id) === (claim.state === "ended"), "ended claims are remembered", facts);
+  const isUnseen = claim.session.unseenEnds.some((end) => end.claim === claim);
+  const isRemembered = state.remembered.has(claim.id);
+  assert(!(isUnseen && isRemembered), "an end to be told of is not forgotten in time", facts);
+  assert((isRemembered || isUnseen) === (claim.state === "ended"), "ended claims are remembered", facts);
   assert(
     claim.state === "ended" || claim.session.end === undefined,
     "a live claim of an ended session (I5)",

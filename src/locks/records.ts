@@ -49,6 +49,8 @@ export interface Session {
   unseenEnds: UnseenEnd[];
   /** Ended claims still remembered, oldest first. */
   readonly remembered: Map<string, Claim>;
+  /** Highest revision of a forgotten claim: whoever polls from before it has missed something. */
+  forgottenRevision: number;
   /** Highest n of a forgotten claim `<ref>_<n>`: at or below it, an unknown id was used before. */
   forgottenUpTo: number;
   end: SessionEnd | undefined;
@@ -74,6 +76,8 @@ export interface Owner {
 
 export interface UnseenEnd {
   readonly claimId: string;
+  /** Remembered by this until it is acknowledged, and only then as one of those that are forgotten in time. */
+  readonly claim: Claim;
   readonly fence: number;
   readonly reason: ClaimEndReason;
   readonly revision: number;

@@ -23,6 +23,8 @@ import type {
 
 /** Blockers that a refusal names at most; more would only repeat the queue. */
 const blockersMax = 8;
+/** Places of a queue that are looked at for them. */
+const blockersLooked = 100;
 
 export function createSemaphore(state: LockState, name: string, capacity: number): Semaphore {
   const semaphore: Semaphore = {
@@ -166,7 +168,7 @@ export function refusalFor(claimed: ClaimedResource, waiter?: Claim): Refusal | 
   if (block === undefined) return undefined;
   const { resource } = claimed;
   const blockedBy: Blocker[] = [];
-  for (const claim of inTheWay(claimed, block.reason)) {
+  for (const claim of inTheWay(claimed, block.reason, waiter)) {
     if (blockedBy.length === blockersMax || claim === waiter) break;
     blockedBy.push(blockerOf(claim));
   }
@@ -212,16 +214,21 @@ function queueBlock(claimed: ClaimedResource, waiter: Claim | undefined): Block 
   return isBlocked ? { reason: "queue-ahead", availableAt: undefined } : undefined;
 }
 
-function inTheWay(claimed: ClaimedResource, reason: BlockReason): Iterable<Claim> {
+function inTheWay(claimed: ClaimedResource, reason: BlockReason, waiter: Claim | undefined): Iterable<Claim> {
   const { resource, mode } = claimed;
   if (reason === "held" || reason === "capacity") return resource.holders;
   if (reason !== "queue-ahead") return [];
   if (mode !== "shared" || resource.kind !== "lock") return resource.queue;
-  return exclusivesIn(resource);
+  return exclusivesIn(resource, waiter);
 }
 
-function* exclusivesIn(lock: Lock): Generator<Claim, void, undefined> {
-  for (const claim of lock.queue) if (isExclusive(claim, lock)) yield claim;
+/** Those ahead of the waiter, as far as one looks. */
+function* exclusivesIn(lock: Lock, waiter: Claim | undefined): Generator<Claim, void, undefined> {
+  let looked = 0;
+  for (const claim of lock.queue) {
+    if (claim === waiter || ++looked > blockersLooked) return;
+    if (isExclusive(claim, lock)) yield claim;
+  }
 }
 
 export function blockerOf(claim: Claim): Blocker {

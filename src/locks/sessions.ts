@@ -6,7 +6,7 @@
 import { present } from "../base/assert.ts";
 import { acknowledgeEnd } from "./barriers.ts";
 import type { KeepAliveItem, KillSessionCommand, OpenSessionCommand } from "./commands.ts";
-import { endSession, forget, settleClaimsOf, settleSession } from "./endings.ts";
+import { endSession, forget, rememberEnded, settleClaimsOf, settleSession } from "./endings.ts";
 import { settleSessionClaims } from "./grants.ts";
 import type { KeepAliveOutcome, Outcome, SessionEnded, SessionUnknown } from "./outcomes.ts";
 import type { LockState, Resource, Session } from "./records.ts";
@@ -76,6 +76,7 @@ export function openSession(state: LockState, command: OpenSessionCommand, touch
     owners: new Map(),
     unseenEnds: [],
     remembered: new Map(),
+    forgottenRevision: 0,
     forgottenUpTo: 0,
     end: undefined,
   };
@@ -104,8 +105,11 @@ export function keepAlive(state: LockState, item: KeepAliveItem, touched: Set<Re
   if (item.seen > session.lastRenewal) return { kind: "seen-ahead", lastRenewal: session.lastRenewal };
   if (item.seen > session.seen) {
     session.seen = item.seen;
-    for (const end of session.unseenEnds)
-      if (end.revision <= item.seen) acknowledgeEnd(state, end.fence, touched);
+    for (const { revision, fence, claim } of session.unseenEnds) {
+      if (revision > item.seen) continue;
+      acknowledgeEnd(state, fence, touched);
+      rememberEnded(state, claim);
+    }
     session.unseenEnds = session.unseenEnds.filter((end) => end.revision > item.seen);
   }
   renew(state, session);

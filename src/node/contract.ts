@@ -81,6 +81,8 @@ export interface MemberStatus {
 export interface HoldfastNode {
   /** The newest term that this node knows of; on every answer, so it costs nothing. */
   readonly term: number;
+  /** Undefined while this node leads, as far as it knows. */
+  notLeading(): NotLeading | undefined;
   /** Calls `reply` exactly once. */
   propose(proposal: Proposal, reply: (reply: Reply<Outcome>) => void): void;
   /** Renews one session; travels with others in one entry, and is never refused for load. */

@@ -175,7 +175,7 @@ class Driver implements NodeDriver {
   }
 
   propose(proposal: Proposal, reply: (reply: Reply<Outcome>) => void): void {
-    const notLeading = this.#notLeading();
+    const notLeading = this.notLeading();
     if (notLeading !== undefined) return reply(notLeading);
     const fullness = this.#logFullness();
     if (fullness === "exhausted" || (fullness === "full" && !relieving.has(proposal.kind))) {
@@ -189,14 +189,14 @@ class Driver implements NodeDriver {
   }
 
   keepAlive(item: KeepAliveItem, reply: (reply: Reply<KeepAliveOutcome>) => void): void {
-    const notLeading = this.#notLeading();
+    const notLeading = this.notLeading();
     if (notLeading !== undefined) return reply(notLeading);
     if (this.#logFullness() === "exhausted") return reply({ kind: "overloaded", reason: "log-full" });
     this.#queue.addKeepAlive(item, (fate) => reply(fate.kind === "applied" ? fate : this.#unanswered(fate)));
   }
 
   read(reply: (reply: ReadReply) => void): void {
-    const notLeading = this.#notLeading();
+    const notLeading = this.notLeading();
     if (notLeading !== undefined) return reply(notLeading);
     const isRegistered = this.#raft.readIndex(this.#reads.register(reply));
     assert(isRegistered, "a leader takes reads");
@@ -241,7 +241,7 @@ class Driver implements NodeDriver {
       return { kind: "refused", reason: `no member is named ${to}` };
     const result = this.#raft.transferLeadership(target);
     this.#requestTurn();
-    if (result.kind === "not-leader") return this.#notLeading() ?? { kind: "not-leader", leader: undefined };
+    if (result.kind === "not-leader") return this.notLeading() ?? { kind: "not-leader", leader: undefined };
     return result.kind === "refused" ? result : { kind: "started", target: memberName(result.target) };
   }
 
@@ -340,7 +340,7 @@ class Driver implements NodeDriver {
     );
   }
 
-  #notLeading(): NotLeading | undefined {
+  notLeading(): NotLeading | undefined {
     const { role, leader } = this.#raft;
     if (role === "leader") return undefined;
     return { kind: "not-leader", leader: leader === undefined ? undefined : memberName(leader) };
@@ -348,7 +348,7 @@ class Driver implements NodeDriver {
 
   /** For those whose request ends with leadership. */
   #notLeadingNow(): NotLeading {
-    return this.#notLeading() ?? { kind: "not-leader", leader: undefined };
+    return this.notLeading() ?? { kind: "not-leader", leader: undefined };
   }
 
   #logFullness(): "no" | "full" | "exhausted" {
@@ -495,12 +495,13 @@ class Driver implements NodeDriver {
   #answer(fate: Fate, reply: (reply: Reply<Outcome>) => void): void {
     if (fate.kind !== "applied") return reply(this.#unanswered(fate));
     const { outcome, revision } = fate;
-    const isDoomed = outcome.kind === "claim" && this.#dooms.has(outcome.claim.id);
-    if (!isDoomed) return reply(fate);
-    const { claim } = outcome;
+    if (!("claim" in outcome) || !this.#dooms.has(outcome.claim.id)) return reply(fate);
+    const { kind, claim } = outcome;
+    const isItself = kind === "claim" || kind === "shrunk";
     this.#dooms.holdBack(() => {
-      // Either it was given back, or leadership ended first and nobody here knows.
-      if (claim.state === "ended")
+      // Given back: that is its answer. One that only named it is to be asked again; and when leadership ended first,
+      // nobody here knows.
+      if (claim.state === "ended" && isItself)
         reply({ kind: "applied", outcome: { kind: "claim-ended", claim }, revision });
       else reply({ kind: "indeterminate" });
     });

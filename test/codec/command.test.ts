@@ -171,7 +171,7 @@ it("values that msgpack could carry and a command never holds are refused", () =
     acquire([2, "a", -1, null]),
     acquire([2, "a", 1, "many"]),
     acquire([0, "a"], [0, null, 0, null, [], true]),
-    acquire([0, "a"], [0, null, null, "o".repeat(129), [], true]),
+    acquire([0, "a"], [0, null, null, "o".repeat(257), [], true]),
     acquire([0, "a"], [0, null, null, null, [], 1]),
     [2, 10, 0, "s", "c", 0],
     [2, 11, 0, "", 1],

@@ -79,6 +79,7 @@ describe("the operations of a batch", () => {
     });
     const ended = await server.openSession();
     await server.request("DELETE", `/v1/sessions/${ended}`);
+    const another = await server.openSession();
     const operations = (prefix: string): readonly Readonly<Record<string, unknown>>[] => [
       {
         op: "acquire",
@@ -103,7 +104,7 @@ describe("the operations of a batch", () => {
       { op: "release", sessionId: mine, claimId: `${prefix}-7` },
       { op: "release", sessionId: "never-was-a-session", claimId: `${prefix}-7` },
       { op: "keepalive", sessionId: mine },
-      { op: "keepalive", sessionId: mine, seen: 1e9 },
+      { op: "keepalive", sessionId: another, seen: 1e9 },
       { op: "keepalive", sessionId: ended },
       { op: "keepalive", sessionId: "never-was-a-session" },
       { op: "get", claimId: `taken-${n}` },

@@ -87,6 +87,7 @@ export function delegate(node: HoldfastNode, overrides: Partial<HoldfastNode>): 
     get term() {
       return node.term;
     },
+    notLeading: () => node.notLeading(),
     propose: (proposal, reply) => node.propose(proposal, reply),
     keepAlive: (item, reply) => node.keepAlive(item, reply),
     read: (reply) => node.read(reply),
@@ -146,6 +147,8 @@ export function stubNode(
   const { quietMs, ...methods } = { quietMs: 12.4, ...overrides };
   return {
     term: 7,
+    // A test that lets it be proposed to means it to lead.
+    notLeading: () => undefined,
     propose: unexpected,
     keepAlive: unexpected,
     read: unexpected,

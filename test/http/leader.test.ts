@@ -43,6 +43,7 @@ const leadersOnly = [
 function refusing(leader: string | undefined) {
   return stubNode({
     status: () => followerOf(leader),
+    notLeading: () => ({ kind: "not-leader", leader }),
     propose: (_proposal, reply) => reply({ kind: "not-leader", leader }),
     keepAlive: (_item, reply) => reply({ kind: "not-leader", leader }),
     read: (reply) => reply({ kind: "not-leader", leader }),
@@ -105,6 +106,15 @@ describe("a node that does not lead", () => {
       expectDocumented(method, url, { status: answer.statusCode, body: answer.json() });
     },
   );
+
+  it("refuses nothing by settings that may have changed since: it may lag behind (SEMANTICS rule 1)", async () => {
+    const { app } = appFor(refusing("n2"));
+    const payload = { sessionId, lockDelayMs: 60_001, waitMs: 1e12, metadata: { a: "x".repeat(5_000) } };
+
+    const answer = await app.inject({ method: "POST", url: "/v1/locks/a:acquire", payload });
+
+    expect(answer.statusCode).toBe(307);
+  });
 
   it("answers 503 for a leader whose address it does not know", async () => {
     const { app } = appFor(refusing("n9"));

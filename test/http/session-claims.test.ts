@@ -62,6 +62,29 @@ function stateOf(claimId: string): string | undefined {
 }
 
 describe("asking for a session's claims", () => {
+  it("says when some that ended since are not remembered any more", async () => {
+    const small = await startServer({ settings: { rememberedClaimsPerSession: 20 } });
+    try {
+      const holder = await small.openSession();
+      const sessionId = await small.openSession();
+      await small.request("POST", "/v1/locks/a:acquire", { sessionId: holder });
+      const path = `/v1/sessions/${sessionId}/claims`;
+      const { body: first } = await small.request("GET", `${path}?pollMs=0`);
+      const tries = Array.from({ length: 50 }, () => ({ op: "acquire", lock: "a", sessionId }));
+      await small.request("POST", "/v1/batch", { operations: tries });
+
+      const { body: next } = await small.request("GET", `${path}?pollMs=0&since=${first["revision"]}`);
+      const { body: last } = await small.request("GET", `${path}?pollMs=0&since=${next["revision"]}`);
+
+      expect(first).not.toHaveProperty("forgotten");
+      expect(next).toMatchObject({ forgotten: true });
+      expect(next["claims"]).toHaveLength(20);
+      expect(last).not.toHaveProperty("forgotten");
+    } finally {
+      await small.close();
+    }
+  });
+
   it("shows all that are known, the ended ones too, in the order of their last change", async () => {
     const sessionId = await server.openSession();
     const n = ++names;
@@ -185,6 +208,24 @@ describe("asking for a session's claims", () => {
 });
 
 describe("a poll that is held", () => {
+  it("is woken by a shrink, as by every change of a claim", async () => {
+    const sessionId = await server.openSession();
+    const pool = `shrunk-pool-${sessionId}`;
+    await server.request("POST", `/v1/semaphores/${pool}:acquire`, {
+      sessionId,
+      claimId: `shrunk-${sessionId}`,
+      permits: 3,
+      capacity: 3,
+    });
+    const { body: first } = await poll(sessionId, "?pollMs=0");
+    const before = watched;
+    const held = poll(sessionId, `?since=${first["revision"]}`);
+    await until(() => watched > before);
+    await server.request("POST", `/v1/claims/shrunk-${sessionId}:shrink`, { sessionId, permits: 1 });
+
+    expect((await held).body["claims"]).toMatchObject([{ resources: [{ semaphore: pool, permits: 1 }] }]);
+  });
+
   it("is woken by a grant", async () => {
     const sessionId = await server.openSession();
     const other = await server.openSession();

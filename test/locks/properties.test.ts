@@ -146,6 +146,7 @@ function play(
     }
   }
   // What was left over is swept now, and every end must be the same one.
+  bench.do({ kind: "advance-time" });
   while (isBehind(bench.state)) bench.do({ kind: "advance-time" });
   for (const { id, end } of bench.state.claims.values()) {
     if (end !== undefined) said.push(`${id} ${end.reason} at ${end.at}`);

@@ -188,6 +188,41 @@ describe("clients that go away", () => {
     expect(lone.claimState("d")).toBe("ended");
   });
 
+  it("a grant that is given back is named by no other answer either: not as held already, not as shrunk", () => {
+    const lone = new Lone().lead();
+    lone.open("s", 60_000);
+    lone.settle();
+    const claim = (claimId: string, semaphore: boolean) => ({
+      kind: "acquire" as const,
+      sessionId: "s",
+      claimId,
+      resources: [
+        semaphore
+          ? { kind: "semaphore" as const, name: "p", permits: 3, capacity: 3 }
+          : { kind: "lock" as const, name: "a", mode: "exclusive" as const },
+      ],
+      waitMs: 0,
+      lockDelayMs: 0,
+      maxHoldMs: undefined,
+      owner: semaphore ? undefined : "job",
+      metadata: [],
+      cancelOnDisconnect: true,
+    });
+    // The client asks, its connection breaks, it asks again by another one: all before the first was applied.
+    lone.node.propose(claim("c1", false), () => lone.node.abandon("c1"));
+    const again = lone.propose(claim("c2", false));
+    lone.settle();
+    lone.node.propose(claim("p1", true), () => lone.node.abandon("p1"));
+    const shrunk = lone.propose({ kind: "shrink", sessionId: "s", claimId: "p1", permits: 1 });
+    lone.settle();
+
+    expect(again.reply).toEqual({ kind: "indeterminate" });
+    expect(shrunk.reply).toMatchObject({ kind: "applied", outcome: { kind: "claim-ended" } });
+    expect(lone.propose(claim("c3", false))).toBeDefined();
+    lone.settle();
+    expect(lone.node.staleView().state.claims.get("c3")?.state).toBe("held");
+  });
+
   it("a grant that nobody heard of is given back, and named in no answer before", () => {
     const lone = new Lone().lead();
     lone.contend();
@@ -385,7 +420,7 @@ describe("bounds", () => {
       waitMs: 0,
       lockDelayMs: undefined,
       maxHoldMs: undefined,
-      owner: "o".repeat(200),
+      owner: "o".repeat(300),
       metadata: [],
       cancelOnDisconnect: true,
     });
