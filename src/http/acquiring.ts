@@ -2,12 +2,12 @@
  * What the body of an acquire asks for, checked against names and settings: the same for a request of its own, for
  * `POST /v1/claims` and for an operation of a batch. Throws a ProblemError.
  */
-import { isWellFormed, lockNameFault } from "../api/names.ts";
+import { lockNameFault } from "../api/names.ts";
 import type { AcquireBody, ClaimBody, ResourceAsked } from "../api/schemas.ts";
 import type { ResourceRequest } from "../locks/commands.ts";
 import type { Settings } from "../locks/settings.ts";
 import type { Proposal } from "../node/contract.ts";
-import { atMost, metadataOf } from "./bounds.ts";
+import { atMost, metadataOf, plainTextFault } from "./bounds.ts";
 import { invalid } from "./problems.ts";
 
 /** The one thing that the body names: `lock`, `semaphore`, or the same inside of `resources`. */
@@ -72,11 +72,9 @@ export function acquireProposal(
 }
 
 function ownerFaultOf(owner: string): string | undefined {
-  // The server's log and terminals show it. A schema counts characters, the log's format UTF-16 code units.
+  // A schema counts characters, the log's format UTF-16 code units.
   if (owner.length > ownerUnitsMax) return `must have at most ${ownerUnitsMax} UTF-16 code units`;
-  return /\p{Cc}/u.test(owner) || !isWellFormed(owner)
-    ? "must be well-formed Unicode without control characters"
-    : undefined;
+  return plainTextFault(owner);
 }
 
 const ownerUnitsMax = 128;

@@ -61,3 +61,9 @@ export function presentedSession(exchange: Exchange, inBody: string | undefined)
     throw badRequest("The header Holdfast-Session and sessionId in the body name different sessions.");
   return sessionId;
 }
+
+/** Text that others are shown, in logs and on terminals too. What is wrong with it, as the end of a sentence. */
+export function plainTextFault(text: string): string | undefined {
+  const isPlain = isWellFormed(text) && !/\p{Cc}/u.test(text);
+  return isPlain ? undefined : "must be well-formed Unicode without control characters";
+}

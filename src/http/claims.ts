@@ -22,8 +22,7 @@ import { acquireProposal, resourceOf } from "./acquiring.ts";
 import { presentedSession, settingsFor } from "./bounds.ts";
 import type { Exchange } from "./exchange.ts";
 import { claimUnknown, endedClaim, refusedOutcome } from "./outcomes.ts";
-import { invalid } from "./problems.ts";
-import { claimIdParam, nameParam, read } from "./reads.ts";
+import { claimIdParam, nameParam, pollMsAsked, type ReadQuery, read, readConfirmed } from "./reads.ts";
 import { claimView } from "./render.ts";
 
 export function acquireLock(exchange: Exchange): void {
@@ -116,12 +115,8 @@ function answerClaim(exchange: Exchange, claim: Claim, view: View): void {
 
 export function getClaim(exchange: Exchange): void {
   const claimId = claimIdParam(exchange);
-  const { pollMs: asked, consistency } = exchange.request.query as {
-    readonly pollMs?: string;
-    readonly consistency?: string;
-  };
-  const pollMs = asked === undefined ? pollMsMax : Number(asked);
-  if (pollMs > pollMsMax) throw invalid("pollMs", `must be at most ${pollMsMax}`);
+  const { consistency } = exchange.request.query as ReadQuery;
+  const pollMs = pollMsAsked(exchange);
   read(
     exchange,
     (view) => {
@@ -145,60 +140,44 @@ export function getClaim(exchange: Exchange): void {
 export function releaseClaim(exchange: Exchange): void {
   const claimId = claimIdParam(exchange);
   const sessionId = presentedSession(exchange, (exchange.request.body as SessionBody).sessionId);
-  const { node } = exchange;
-  exchange.beginWrite();
-  node.propose({ kind: "release", sessionId, claimId }, (reply) =>
-    exchange.guard(() => {
-      if (!exchange.endWrite()) return;
-      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
-      const { outcome } = reply;
-      const view = node.staleView();
-      switch (outcome.kind) {
-        case "released":
-          return exchange.answer(200, claimView(outcome.claim, view));
-        case "not-holder":
-        case "claim-lost":
-        case "claim-conflict":
-        case "session-ended":
-        case "session-unknown":
-        case "not-founded":
-          return exchange.problem(refusedOutcome(outcome, view));
-        default:
-          throw new Error(`release cannot end as ${outcome.kind}`);
-      }
-    }),
-  );
+  exchange.write({ kind: "release", sessionId, claimId }, ({ outcome, view }) => {
+    switch (outcome.kind) {
+      case "released":
+        return exchange.answer(200, claimView(outcome.claim, view));
+      case "not-holder":
+      case "claim-lost":
+      case "claim-conflict":
+      case "session-ended":
+      case "session-unknown":
+      case "not-founded":
+        return exchange.problem(refusedOutcome(outcome, view));
+      default:
+        throw new Error(`release cannot end as ${outcome.kind}`);
+    }
+  });
 }
 
 export function shrinkClaim(exchange: Exchange): void {
   const claimId = claimIdParam(exchange);
   const body = exchange.request.body as ShrinkBody;
   const sessionId = presentedSession(exchange, body.sessionId);
-  const { node } = exchange;
-  exchange.beginWrite();
-  node.propose({ kind: "shrink", sessionId, claimId, permits: body.permits }, (reply) =>
-    exchange.guard(() => {
-      if (!exchange.endWrite()) return;
-      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
-      const { outcome } = reply;
-      const view = node.staleView();
-      switch (outcome.kind) {
-        case "shrunk":
-          return answerClaim(exchange, outcome.claim, view);
-        case "claim-unknown":
-        case "not-holder":
-        case "not-shrinkable":
-        case "claim-ended":
-        case "claim-lost":
-        case "session-ended":
-        case "session-unknown":
-        case "not-founded":
-          return exchange.problem(refusedOutcome(outcome, view));
-        default:
-          throw new Error(`shrink cannot end as ${outcome.kind}`);
-      }
-    }),
-  );
+  exchange.write({ kind: "shrink", sessionId, claimId, permits: body.permits }, ({ outcome, view }) => {
+    switch (outcome.kind) {
+      case "shrunk":
+        return answerClaim(exchange, outcome.claim, view);
+      case "claim-unknown":
+      case "not-holder":
+      case "not-shrinkable":
+      case "claim-ended":
+      case "claim-lost":
+      case "session-ended":
+      case "session-unknown":
+      case "not-founded":
+        return exchange.problem(refusedOutcome(outcome, view));
+      default:
+        throw new Error(`shrink cannot end as ${outcome.kind}`);
+    }
+  });
 }
 
 // ---- waiting -------------------------------------------------------------------------------------------------------
@@ -224,15 +203,11 @@ function hold(exchange: Exchange, { id }: Claim, { pollMs, show, movedKeepsId }:
   );
   // A majority confirms "still waiting" too; until it did, a grant is still an answer.
   const timer = setTimeout(() => {
-    node.read((reply) =>
-      exchange.guard(() => {
-        if (exchange.isOver) return;
-        if (reply.kind === "not-leader") return exchange.sendToLeader(reply);
-        const still = reply.view.state.claims.get(id);
-        if (still === undefined) exchange.problem(claimUnknown);
-        else show(still, reply.view);
-      }),
-    );
+    readConfirmed(exchange, (view) => {
+      const still = view.state.claims.get(id);
+      if (still === undefined) exchange.problem(claimUnknown);
+      else show(still, view);
+    });
   }, pollMs);
   exchange.onEnd(() => {
     clearTimeout(timer);

@@ -8,6 +8,7 @@ import type { HoldfastNode, NodeStatus } from "../node/contract.ts";
 import type { HttpServerOptions } from "./contract.ts";
 import type { Exchange } from "./exchange.ts";
 import { invalid } from "./problems.ts";
+import { readConfirmed } from "./reads.ts";
 
 export function getCluster(exchange: Exchange): void {
   exchange.answer(200, clusterView(exchange.context.options, exchange.node));
@@ -63,26 +64,22 @@ export function transferLeadership(exchange: Exchange): void {
   if (to !== undefined && !members.some(({ id }) => id === to))
     throw invalid("/to", `must be one of ${members.map(({ id }) => id).join(", ")}`);
   const { node } = exchange;
-  node.read((reply) =>
-    exchange.guard(() => {
-      if (exchange.isOver) return;
-      if (reply.kind === "not-leader") return exchange.sendToLeader(reply);
-      if (to === node.status().name) return exchange.answer(200, { state: "done", target: to });
-      const result = node.transferLeadership(to);
-      switch (result.kind) {
-        case "started":
-          return exchange.answer(202, { state: "started", target: result.target });
-        case "not-leader":
-          return exchange.sendToLeader(result);
-        case "refused":
-          return exchange.refuse("config-conflict", `No hand-over now: ${result.reason}.`, {
-            reason: result.reason,
-          });
-        default:
-          return unreachable(result);
-      }
-    }),
-  );
+  readConfirmed(exchange, () => {
+    if (to === node.status().name) return exchange.answer(200, { state: "done", target: to });
+    const result = node.transferLeadership(to);
+    switch (result.kind) {
+      case "started":
+        return exchange.answer(202, { state: "started", target: result.target });
+      case "not-leader":
+        return exchange.sendToLeader(result);
+      case "refused":
+        return exchange.refuse("config-conflict", `No hand-over now: ${result.reason}.`, {
+          reason: result.reason,
+        });
+      default:
+        return unreachable(result);
+    }
+  });
 }
 
 /** Why this node should get no requests; empty when it is ready. */

@@ -6,7 +6,8 @@
 import type { Socket } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { InvariantError } from "../base/assert.ts";
-import type { HoldfastNode, NotLeading, Reply } from "../node/contract.ts";
+import type { Outcome } from "../locks/outcomes.ts";
+import type { HoldfastNode, NotLeading, Proposal, Reply, View } from "../node/contract.ts";
 import type { HttpServerOptions } from "./contract.ts";
 import type { HttpLimits } from "./limits.ts";
 import {
@@ -31,6 +32,13 @@ export interface HttpContext {
   /** Requests under way by the claim that they ask for; "the last one closed" is counted here. */
   readonly claimRequests: Map<string, number>;
   isClosing: boolean;
+}
+
+/** What a proposal came to, and the state right after it. */
+export interface Applied {
+  readonly outcome: Outcome;
+  readonly revision: number;
+  readonly view: View;
 }
 
 export class Exchange {
@@ -95,6 +103,23 @@ export class Exchange {
   endWrite(): boolean {
     this.#writing = undefined;
     return !this.#isOver;
+  }
+
+  /**
+   * Proposes, and hands what came of it to `answer` if somebody still waits. What did not apply is answered here. `made`
+   * as in `beginWrite`.
+   */
+  write(proposal: Proposal, answer: (applied: Applied) => void, made?: Facts): void {
+    const { node } = this;
+    this.beginWrite(made);
+    node.propose(proposal, (reply) =>
+      this.guard(() => {
+        if (!this.endWrite()) return;
+        if (reply.kind !== "applied") return this.sendUnapplied(reply, made);
+        const { outcome, revision } = reply;
+        answer({ outcome, revision, view: node.staleView() });
+      }),
+    );
   }
 
   /** Runs once, just before the answer is written or when the client hung up. */

@@ -3,8 +3,10 @@
  * right while things come and go between them.
  */
 import { compareText } from "../base/order.ts";
+import type { View } from "../node/contract.ts";
 import type { Exchange } from "./exchange.ts";
 import { invalid } from "./problems.ts";
+import { read } from "./reads.ts";
 
 export interface Page {
   /** Keys greater than this; undefined is from the start. */
@@ -15,11 +17,32 @@ export interface Page {
 const limitDefault = 100;
 const limitMax = 1_000;
 
-export function pageAsked(exchange: Exchange): Page {
+function pageAsked(exchange: Exchange): Page {
   const { cursor, limit } = exchange.request.query as { readonly cursor?: string; readonly limit?: string };
   const count = limit === undefined ? limitDefault : Number(limit);
   if (count < 1 || count > limitMax) throw invalid("limit", `must be 1 … ${limitMax}`);
   return { after: cursor === undefined ? undefined : keyOfCursor(cursor), limit: count };
+}
+
+/** Answers the page that was asked for, of what `items` finds in a view. */
+export function answerPage<T>(
+  exchange: Exchange,
+  list: {
+    readonly items: (view: View) => Iterable<T>;
+    readonly keyOf: (item: T) => string;
+    readonly show: (item: T, view: View) => object;
+  },
+): void {
+  const page = pageAsked(exchange);
+  read(
+    exchange,
+    (view) => {
+      const { items, cursor } = pageOf(list.items(view), list.keyOf, page);
+      const shown = items.map((item) => list.show(item, view));
+      exchange.answer(200, { items: shown, ...(cursor === undefined ? undefined : { cursor }) });
+    },
+    () => true,
+  );
 }
 
 /** The `limit` first items after the cursor, and the cursor of the next page. Linear in what there is. */

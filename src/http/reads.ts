@@ -2,7 +2,7 @@
  * Reading the applied state for an answer: confirmed by a majority, or stale when the caller asked for that.
  * A stale view never denies anything: what it does not show is asked of the leader (SEMANTICS rule 1).
  */
-import { decodePathPart, isClaimId, isSessionId, lockNameFault } from "../api/names.ts";
+import { decodePathPart, isClaimId, isSessionId, lockNameFault, pollMsMax } from "../api/names.ts";
 import type { View } from "../node/contract.ts";
 import type { Exchange } from "./exchange.ts";
 import { badRequest, invalid } from "./problems.ts";
@@ -28,13 +28,26 @@ export function read(
       return;
     }
   }
-  node.read((reply) =>
+  readConfirmed(exchange, show);
+}
+
+/** The same without the choice: always confirmed by a majority. Nothing is shown to who hung up. */
+export function readConfirmed(exchange: Exchange, show: (view: View) => void): void {
+  exchange.node.read((reply) =>
     exchange.guard(() => {
       if (exchange.isOver) return;
       if (reply.kind === "not-leader") exchange.sendToLeader(reply);
       else show(reply.view);
     }),
   );
+}
+
+/** The `pollMs` of the query: how long this request may be held. */
+export function pollMsAsked(exchange: Exchange): number {
+  const { pollMs: asked } = exchange.request.query as { readonly pollMs?: string };
+  const pollMs = asked === undefined ? pollMsMax : Number(asked);
+  if (pollMs > pollMsMax) throw invalid("pollMs", `must be at most ${pollMsMax}`);
+  return pollMs;
 }
 
 /** The `{name}` of the path, decoded and checked. */

@@ -118,7 +118,7 @@ export function claimView(claim: Claim, view: View): ClaimView {
     state: "held",
     resources: claim.resources.map((claimed) => heldView(claim, claimed, view.state.clusterId)),
     fence: grant.fence,
-    ...(owner === undefined ? undefined : { owner }),
+    ...ownerView(owner),
     waitedMs: grant.at - claim.enqueuedAt,
     heldMs: Math.max(0, clusterTimeMs - grant.at),
     ...(maxHoldMs === undefined

@@ -3,10 +3,10 @@
  * is free, never absent; a semaphore that nobody made is unknown.
  */
 import type { SetSemaphoreBody } from "../api/schemas.ts";
-import type { Lock, Resource, Semaphore } from "../locks/records.ts";
-import type { Proposal, View } from "../node/contract.ts";
+import type { Lock, Semaphore } from "../locks/records.ts";
+import type { Proposal } from "../node/contract.ts";
 import type { Exchange } from "./exchange.ts";
-import { pageAsked, pageOf } from "./lists.ts";
+import { answerPage } from "./lists.ts";
 import { kindMismatch, refusedOutcome, semaphoreUnknown } from "./outcomes.ts";
 import { nameParam, read } from "./reads.ts";
 import {
@@ -51,38 +51,29 @@ export function listLocks(exchange: Exchange): void {
     readonly prefix?: string;
     readonly state?: string;
   };
-  listResources<Lock>(exchange, lockSummary, function* ({ state: { resources }, clusterTimeMs }) {
-    for (const found of resources.values()) {
-      if (found.kind !== "lock" || !found.name.startsWith(prefix)) continue;
-      if (state === undefined || lockStateOf(found, clusterTimeMs) === state) yield found;
-    }
+  answerPage<Lock>(exchange, {
+    *items({ state: { resources }, clusterTimeMs }) {
+      for (const found of resources.values()) {
+        if (found.kind !== "lock" || !found.name.startsWith(prefix)) continue;
+        if (state === undefined || lockStateOf(found, clusterTimeMs) === state) yield found;
+      }
+    },
+    keyOf: ({ name }) => name,
+    show: lockSummary,
   });
 }
 
 export function listSemaphores(exchange: Exchange): void {
   const { prefix = "" } = exchange.request.query as { readonly prefix?: string };
-  listResources<Semaphore>(exchange, semaphoreSummary, function* ({ state: { resources } }) {
-    for (const found of resources.values()) {
-      if (found.kind === "semaphore" && found.name.startsWith(prefix)) yield found;
-    }
-  });
-}
-
-function listResources<T extends Resource>(
-  exchange: Exchange,
-  show: (resource: T, view: View) => object,
-  like: (view: View) => Iterable<T>,
-): void {
-  const page = pageAsked(exchange);
-  read(
-    exchange,
-    (view) => {
-      const { items, cursor } = pageOf(like(view), ({ name }) => name, page);
-      const shown = items.map((item) => show(item, view));
-      exchange.answer(200, { items: shown, ...(cursor === undefined ? undefined : { cursor }) });
+  answerPage<Semaphore>(exchange, {
+    *items({ state: { resources } }) {
+      for (const found of resources.values()) {
+        if (found.kind === "semaphore" && found.name.startsWith(prefix)) yield found;
+      }
     },
-    () => true,
-  );
+    keyOf: ({ name }) => name,
+    show: semaphoreSummary,
+  });
 }
 
 export function setSemaphore(exchange: Exchange): void {
@@ -96,28 +87,20 @@ export function deleteSemaphore(exchange: Exchange): void {
 }
 
 function write(exchange: Exchange, proposal: Proposal): void {
-  const { node } = exchange;
-  exchange.beginWrite();
-  node.propose(proposal, (reply) =>
-    exchange.guard(() => {
-      if (!exchange.endWrite()) return;
-      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
-      const { outcome, revision } = reply;
-      const view = node.staleView();
-      switch (outcome.kind) {
-        case "semaphore":
-          return exchange.answer(outcome.created ? 201 : 200, semaphoreView(outcome.semaphore, view));
-        case "semaphore-deleted":
-          return exchange.answer(200, { semaphore: outcome.name, state: "deleted", revision });
-        case "semaphore-unknown":
-        case "kind-mismatch":
-        case "in-use":
-        case "quota":
-        case "not-founded":
-          return exchange.problem(refusedOutcome(outcome, view));
-        default:
-          throw new Error(`${proposal.kind} cannot end as ${outcome.kind}`);
-      }
-    }),
-  );
+  exchange.write(proposal, ({ outcome, revision, view }) => {
+    switch (outcome.kind) {
+      case "semaphore":
+        return exchange.answer(outcome.created ? 201 : 200, semaphoreView(outcome.semaphore, view));
+      case "semaphore-deleted":
+        return exchange.answer(200, { semaphore: outcome.name, state: "deleted", revision });
+      case "semaphore-unknown":
+      case "kind-mismatch":
+      case "in-use":
+      case "quota":
+      case "not-founded":
+        return exchange.problem(refusedOutcome(outcome, view));
+      default:
+        throw new Error(`${proposal.kind} cannot end as ${outcome.kind}`);
+    }
+  });
 }

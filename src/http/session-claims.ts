@@ -2,13 +2,11 @@
  * GET /v1/sessions/{id}/claims: one long-poll for all claims of a session. It says what changed since the revision of
  * the answer before, and waits when nothing did. Whoever polls by the session's id counts as attached to its claims.
  */
-import { pollMsMax } from "../api/names.ts";
 import type { Claim, Session } from "../locks/records.ts";
 import type { View } from "../node/contract.ts";
 import type { Exchange } from "./exchange.ts";
 import { sessionEnded, sessionUnknown } from "./outcomes.ts";
-import { invalid } from "./problems.ts";
-import { sessionIdParam } from "./reads.ts";
+import { pollMsAsked, readConfirmed, sessionIdParam } from "./reads.ts";
 import { claimView } from "./render.ts";
 
 /** Claims of one answer, and those of the last one's revision beyond them. */
@@ -16,13 +14,9 @@ const claimsShown = 256;
 
 export function getSessionClaims(exchange: Exchange): void {
   const asked = sessionIdParam(exchange);
-  const { since: sinceText = "0", pollMs: pollText } = exchange.request.query as {
-    readonly since?: string;
-    readonly pollMs?: string;
-  };
+  const { since: sinceText = "0" } = exchange.request.query as { readonly since?: string };
   const since = Number(sinceText);
-  const pollMs = pollText === undefined ? pollMsMax : Number(pollText);
-  if (pollMs > pollMsMax) throw invalid("pollMs", `must be at most ${pollMsMax}`);
+  const pollMs = pollMsAsked(exchange);
   const { node } = exchange;
 
   /** Answers if there is something to say, or nothing to wait for. */
@@ -33,16 +27,7 @@ export function getSessionClaims(exchange: Exchange): void {
     else return answerChanges(exchange, session, { view, since, isLast });
     return true;
   };
-  const ask = (then: (view: View) => void) =>
-    node.read((reply) =>
-      exchange.guard(() => {
-        if (exchange.isOver) return;
-        if (reply.kind === "not-leader") exchange.sendToLeader(reply);
-        else then(reply.view);
-      }),
-    );
-
-  ask((first) => {
+  readConfirmed(exchange, (first) => {
     if (answer(first, pollMs === 0)) return;
     const stop = node.watchSession(asked, (view) =>
       exchange.guard(() => {
@@ -51,7 +36,7 @@ export function getSessionClaims(exchange: Exchange): void {
       }),
     );
     // A majority confirms "nothing new" too.
-    const timer = setTimeout(() => ask((view) => answer(view, true)), pollMs);
+    const timer = setTimeout(() => readConfirmed(exchange, (view) => answer(view, true)), pollMs);
     exchange.onEnd(() => {
       clearTimeout(timer);
       stop();

@@ -8,9 +8,9 @@ import { unreachable } from "../base/assert.ts";
 import type { KeepAliveOutcome } from "../locks/outcomes.ts";
 import type { LockState, Session } from "../locks/records.ts";
 import type { Proposal, Reply } from "../node/contract.ts";
-import { atMost, metadataOf, settingsFor } from "./bounds.ts";
-import { type Exchange, unappliedProblem } from "./exchange.ts";
-import { pageAsked, pageOf } from "./lists.ts";
+import { atMost, metadataOf, plainTextFault, settingsFor } from "./bounds.ts";
+import { type Applied, type Exchange, unappliedProblem } from "./exchange.ts";
+import { answerPage } from "./lists.ts";
 import { refusedOutcome, sessionEnded, sessionUnknown } from "./outcomes.ts";
 import { badRequest, invalid, type OperationResult } from "./problems.ts";
 import { read, sessionIdParam } from "./reads.ts";
@@ -47,32 +47,25 @@ export function openSession(exchange: Exchange): void {
     label,
     metadata: metadataOf("/metadata", body.metadata, settings),
   };
-  const { node } = exchange;
-  exchange.beginWrite({ sessionId });
-  node.propose(proposal, (reply) =>
-    exchange.guard(() => {
-      if (!exchange.endWrite()) return;
-      if (reply.kind !== "applied") return exchange.sendUnapplied(reply, { sessionId });
-      const { outcome, revision } = reply;
-      const view = node.staleView();
-      switch (outcome.kind) {
-        case "session": {
-          const { session, created } = outcome;
-          const own = ownSessionView(session, view, revision);
-          // A create that found its session is a renewal, and tells what a renewal tells.
-          const renewal = created ? undefined : { ended: endedHolds(session.unseenEnds), revokes: [] };
-          return exchange.answer(created ? 201 : 200, { ...own, ...renewal });
-        }
-        case "session-conflict":
-        case "session-ended":
-        case "quota":
-        case "not-founded":
-          return exchange.problem(refusedOutcome(outcome, view));
-        default:
-          throw new Error(`open-session cannot end as ${outcome.kind}`);
+  const answer = ({ outcome, revision, view }: Applied): void => {
+    switch (outcome.kind) {
+      case "session": {
+        const { session, created } = outcome;
+        const own = ownSessionView(session, view, revision);
+        // A create that found its session is a renewal, and tells what a renewal tells.
+        const renewal = created ? undefined : { ended: endedHolds(session.unseenEnds), revokes: [] };
+        return exchange.answer(created ? 201 : 200, { ...own, ...renewal });
       }
-    }),
-  );
+      case "session-conflict":
+      case "session-ended":
+      case "quota":
+      case "not-founded":
+        return exchange.problem(refusedOutcome(outcome, view));
+      default:
+        throw new Error(`open-session cannot end as ${outcome.kind}`);
+    }
+  };
+  exchange.write(proposal, answer, { sessionId });
 }
 
 export function keepAlive(exchange: Exchange): void {
@@ -120,24 +113,8 @@ export function closeSession(exchange: Exchange): void {
     (exchange.request.body as SessionBody).sessionId ?? exchange.request.headers["holdfast-session"];
   if (presented !== undefined && presented !== sessionId)
     throw badRequest("The path and Holdfast-Session or the body name different sessions.");
-  const { node } = exchange;
-  exchange.beginWrite();
-  node.propose({ kind: "close-session", sessionId }, (reply) =>
-    exchange.guard(() => {
-      if (!exchange.endWrite()) return;
-      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
-      const { outcome } = reply;
-      switch (outcome.kind) {
-        case "session-closed":
-          return exchange.answer(200, endedSessionView(outcome.session) ?? {});
-        case "session-ended":
-        case "session-unknown":
-        case "not-founded":
-          return exchange.problem(refusedOutcome(outcome, node.staleView()));
-        default:
-          throw new Error(`close-session cannot end as ${outcome.kind}`);
-      }
-    }),
+  exchange.write({ kind: "close-session", sessionId }, (applied) =>
+    answerEnd(exchange, "session-closed", applied),
   );
 }
 
@@ -145,27 +122,29 @@ export function closeSession(exchange: Exchange): void {
 export function killSession(exchange: Exchange): void {
   const sessionRef = sessionIdParam(exchange);
   const { reason } = exchange.request.body as KillSessionBody;
-  if (!isWellFormed(reason) || /\p{Cc}/u.test(reason))
-    throw invalid("/reason", "must be well-formed Unicode without control characters");
-  const { node } = exchange;
-  exchange.beginWrite();
-  node.propose({ kind: "kill-session", sessionRef, note: reason }, (reply) =>
-    exchange.guard(() => {
-      if (!exchange.endWrite()) return;
-      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
-      const { outcome } = reply;
-      switch (outcome.kind) {
-        case "session-killed":
-          return exchange.answer(200, endedSessionView(outcome.session) ?? {});
-        case "session-ended":
-        case "session-unknown":
-        case "not-founded":
-          return exchange.problem(refusedOutcome(outcome, node.staleView()));
-        default:
-          throw new Error(`kill-session cannot end as ${outcome.kind}`);
-      }
-    }),
+  const fault = plainTextFault(reason);
+  if (fault !== undefined) throw invalid("/reason", fault);
+  exchange.write({ kind: "kill-session", sessionRef, note: reason }, (applied) =>
+    answerEnd(exchange, "session-killed", applied),
   );
+}
+
+/** `end` is what was asked for, now or before; a session that ended otherwise says that. */
+function answerEnd(
+  exchange: Exchange,
+  end: "session-closed" | "session-killed",
+  { outcome, view }: Applied,
+): void {
+  switch (outcome.kind) {
+    case end:
+      return exchange.answer(200, endedSessionView(outcome.session) ?? {});
+    case "session-ended":
+    case "session-unknown":
+    case "not-founded":
+      return exchange.problem(refusedOutcome(outcome, view));
+    default:
+      throw new Error(`an end asked for as ${end} cannot end as ${outcome.kind}`);
+  }
 }
 
 /** By id or by ref; a live one by its id shows that id, for whoever asks knows it. */
@@ -180,8 +159,10 @@ export function getSession(exchange: Exchange): void {
       const shown = session.id === asked ? ownSessionView : sessionView;
       exchange.answer(200, { ...shown(session, view, view.revision), ...sessionClaims(session, view) });
     },
-    (view) =>
-      findSession(view.state, asked)?.end === undefined && findSession(view.state, asked) !== undefined,
+    (view) => {
+      const session = findSession(view.state, asked);
+      return session !== undefined && session.end === undefined;
+    },
   );
 }
 
@@ -191,14 +172,9 @@ function findSession(state: Readonly<LockState>, idOrRef: string): Session | und
 }
 
 export function listSessions(exchange: Exchange): void {
-  const page = pageAsked(exchange);
-  read(
-    exchange,
-    (view) => {
-      const { items, cursor } = pageOf(view.state.sessions.values(), ({ ref }) => ref, page);
-      const shown = items.map((session) => sessionView(session, view, view.revision));
-      exchange.answer(200, { items: shown, ...(cursor === undefined ? undefined : { cursor }) });
-    },
-    () => true,
-  );
+  answerPage(exchange, {
+    items: ({ state }) => state.sessions.values(),
+    keyOf: ({ ref }) => ref,
+    show: (session, view) => sessionView(session, view, view.revision),
+  });
 }

@@ -3,7 +3,7 @@
  * the old ones stays granted.
  */
 import type { SettingsBody } from "../api/schemas.ts";
-import { type SettingName, settingBounds, settingNames } from "../locks/settings.ts";
+import { isSettingName, settingBounds, settingNames } from "../locks/settings.ts";
 import type { Exchange } from "./exchange.ts";
 import { refusedOutcome } from "./outcomes.ts";
 import { invalid } from "./problems.ts";
@@ -29,26 +29,15 @@ export function putSettings(exchange: Exchange): void {
     if (value < min || value > max) throw invalid(`/${name}`, `must be from ${min} to ${max}`);
     return [name, value + 0] as const;
   });
-  const { node } = exchange;
-  exchange.beginWrite();
-  node.propose({ kind: "set-settings", changes }, (reply) =>
-    exchange.guard(() => {
-      if (!exchange.endWrite()) return;
-      if (reply.kind !== "applied") return exchange.sendUnapplied(reply);
-      const { outcome, revision } = reply;
-      switch (outcome.kind) {
-        case "settings":
-          return exchange.answer(200, { settings: { ...outcome.settings }, revision });
-        case "settings-refused":
-        case "not-founded":
-          return exchange.problem(refusedOutcome(outcome, node.staleView()));
-        default:
-          throw new Error(`set-settings cannot end as ${outcome.kind}`);
-      }
-    }),
-  );
-}
-
-function isSettingName(name: string): name is SettingName {
-  return Object.hasOwn(settingBounds, name);
+  exchange.write({ kind: "set-settings", changes }, ({ outcome, revision, view }) => {
+    switch (outcome.kind) {
+      case "settings":
+        return exchange.answer(200, { settings: { ...outcome.settings }, revision });
+      case "settings-refused":
+      case "not-founded":
+        return exchange.problem(refusedOutcome(outcome, view));
+      default:
+        throw new Error(`set-settings cannot end as ${outcome.kind}`);
+    }
+  });
 }

@@ -71,7 +71,8 @@ export function lowerBarrier(state: LockState, barrier: Barrier, touched: Set<Re
 }
 
 /** The session says that it knows of the end of this hold: it believes no more, only lock-delay is left. */
-export function acknowledgeEnd(state: LockState, fence: number, touched: Set<Resource>): void {
+export function acknowledgeEnd(state: LockState, { grant }: Claim, touched: Set<Resource>): void {
+  const { fence } = present(grant, "the grant of a hold");
   const barrier = state.barriers.get(fence);
   if (barrier === undefined) return;
   barrier.handBackUntil = 0;

@@ -33,8 +33,6 @@ function hashSession(hasher: Hasher, session: Session): void {
   hasher.uint(session.expiresAt).uint(session.graceLeftMs).uint(session.lastRenewal).uint(session.seen);
   hasher.uint(session.forgottenUpTo).uint(session.forgottenRevision);
   hashMetadata(hasher, session.metadata);
-  for (const end of session.unseenEnds)
-    hasher.text(end.claimId).uint(end.fence).text(end.reason).uint(end.revision);
   for (const { claim } of session.unseenEnds) hashClaim(hasher.text("unseen"), claim);
   if (session.end !== undefined) {
     hasher.text(session.end.reason).uint(session.end.at).uint(session.end.wallMs).uint(session.end.revision);

@@ -235,7 +235,7 @@ export function cancel(state: LockState, command: CancelCommand, touched: Set<Re
   const claim = state.claims.get(command.claimId);
   if (claim === undefined) return { kind: "done" };
   // What is due ends by its deadline, with what that leaves behind; a wait that is over by now was granted.
-  if (claim.state !== "ended") settleAround(state, claim);
+  settleAround(state, claim);
   const isMeant =
     command.fence === undefined
       ? claim.state === "waiting"

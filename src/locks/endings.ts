@@ -153,7 +153,7 @@ export function endClaim(
   touched: Set<Resource>,
 ): void {
   assert(claim.state !== "ended", "a claim ends once (I4)", { claim: claim.id });
-  const { session, grant } = claim;
+  const { session } = claim;
   const wasHeld = claim.state === "held";
   noteOwnerEnd(claim);
   for (const claimed of claim.resources) {
@@ -181,14 +181,14 @@ export function endClaim(
   }
   // A session that has ended is told so; a live one is told of the hold until it says that it knows.
   if ((isHandedBack || how.isUnheard === true) && session.end === undefined) {
-    noteUnseenEnd(state, claim, present(grant, "a grant").fence);
+    noteUnseenEnd(state, claim);
   } else rememberEnded(state, claim);
 }
 
 /** The session did not ask for this end, so it is told of it until it says that it has seen it. */
-function noteUnseenEnd({ revision }: LockState, claim: Claim, fence: number): void {
+function noteUnseenEnd({ revision }: LockState, claim: Claim): void {
   const { reason } = present(claim.end, "the end of a claim");
-  claim.session.unseenEnds.push({ claimId: claim.id, claim, fence, reason, revision });
+  claim.session.unseenEnds.push({ claimId: claim.id, claim, reason, revision });
 }
 
 function leaveHolders(claim: Claim, claimed: ClaimedResource): boolean {

@@ -143,13 +143,9 @@ export function settleResource(state: LockState, resource: Resource): void {
   grantWhatIsFree(state, touched);
 }
 
-/**
- * Settles all that is due around a live claim, so that it is granted or ended first if that had happened by now.
- * True when it ended.
- */
-export function settleAround(state: LockState, claim: Claim): boolean {
-  if (isBehind(state)) for (const { resource } of claim.resources) settleResource(state, resource);
-  return claim.state === "ended";
+/** Settles all that is due around a claim, so that it is granted or ended first if that had happened by now. */
+export function settleAround(state: LockState, claim: Claim): void {
+  for (const { resource } of claim.resources) settleResource(state, resource);
 }
 
 /** The same for all claims of a live session: before anything is decided about one of them. */

@@ -78,7 +78,6 @@ export interface UnseenEnd {
   readonly claimId: string;
   /** Remembered by this until it is acknowledged, and only then as one of those that are forgotten in time. */
   readonly claim: Claim;
-  readonly fence: number;
   readonly reason: ClaimEndReason;
   readonly revision: number;
 }

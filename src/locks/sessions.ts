@@ -105,9 +105,9 @@ export function keepAlive(state: LockState, item: KeepAliveItem, touched: Set<Re
   if (item.seen > session.lastRenewal) return { kind: "seen-ahead", lastRenewal: session.lastRenewal };
   if (item.seen > session.seen) {
     session.seen = item.seen;
-    for (const { revision, fence, claim } of session.unseenEnds) {
+    for (const { revision, claim } of session.unseenEnds) {
       if (revision > item.seen) continue;
-      acknowledgeEnd(state, fence, touched);
+      acknowledgeEnd(state, claim, touched);
       rememberEnded(state, claim);
     }
     session.unseenEnds = session.unseenEnds.filter((end) => end.revision > item.seen);

@@ -86,6 +86,10 @@ export const settingBounds: Readonly<Record<SettingName, SettingBounds>> = {
   ),
 };
 
+export function isSettingName(name: string): name is SettingName {
+  return Object.hasOwn(settingBounds, name);
+}
+
 export const settingNames = Object.keys(settingBounds) as readonly SettingName[];
 
 export const defaultSettings = Object.fromEntries(

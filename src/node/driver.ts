@@ -241,7 +241,7 @@ class Driver implements NodeDriver {
       return { kind: "refused", reason: `no member is named ${to}` };
     const result = this.#raft.transferLeadership(target);
     this.#requestTurn();
-    if (result.kind === "not-leader") return this.notLeading() ?? { kind: "not-leader", leader: undefined };
+    if (result.kind === "not-leader") return this.#notLeadingNow();
     return result.kind === "refused" ? result : { kind: "started", target: memberName(result.target) };
   }
 
@@ -479,7 +479,8 @@ class Driver implements NodeDriver {
     this.#pending.settle(entry.index, entry.term, outcome);
     if (this.#leadingTerm === undefined) return;
     if (entry.index === this.#raft.termStartIndex) this.#startTenure();
-    for (const change of changes) this.#proposeCancel(this.#attachments.handleChange(change, this.#view));
+    for (const change of changes)
+      this.#proposeCancel(this.#attachments.handleChange(change, this.#leaderView));
     // What the budget left over is swept by the next entry, at once.
     if (this.#isServing()) this.#maybeAdvanceTime(this.#state.now);
     if (this.#queue.size > 0) this.#requestTurn();
@@ -514,15 +515,13 @@ class Driver implements NodeDriver {
   }
 
   #answerReads(): void {
-    if (this.#dooms.isEmpty) this.#reads.answerReady(this.#state.revision, this.#view);
+    if (this.#dooms.isEmpty) this.#reads.answerReady(this.#state.revision, this.#leaderView);
   }
 
   /** Made when somebody listens, which is seldom. */
-  readonly #view = (): View => this.#leaderView();
-
-  #leaderView(): View {
+  readonly #leaderView = (): View => {
     return { state: this.#state, clusterTimeMs: this.#stamp(), revision: this.#state.revision };
-  }
+  };
 
   staleView(): View {
     return { state: this.#state, clusterTimeMs: this.#state.now, revision: this.#state.revision };

@@ -4,7 +4,7 @@
 
 import { closest } from "../../config/closest.ts";
 import { parseDuration } from "../../config/duration.ts";
-import { type SettingName, settingBounds, settingNames } from "../../locks/settings.ts";
+import { isSettingName, type SettingName, settingBounds, settingNames } from "../../locks/settings.ts";
 import { mustSucceed } from "../api-failure.ts";
 import { connect } from "../connect.ts";
 import type { Invocation } from "../declare.ts";
@@ -37,10 +37,6 @@ export async function setSetting({
   const settings = answer.body["settings"] as Readonly<Record<string, number>>;
   output.data(answer, `${name} is ${settings[name]}`);
   return exitCodes.ok;
-}
-
-function isSettingName(name: string): name is SettingName {
-  return Object.hasOwn(settingBounds, name);
 }
 
 /** A bare number is in the setting's own unit; times may be written as durations. */
