@@ -272,7 +272,7 @@ export class SimClient implements Believer {
         throw new Violation("no-500", JSON.stringify(answer.body));
       if (answer !== undefined && !isUndecided(answer)) return answer;
       if (isEnough()) return undefined;
-      yield* this.#process.sleep(answer?.status === 307 ? 1 : this.#o.random.between(10, 60));
+      yield* this.#process.sleep(answer?.status === 307 ? 1 : this.#o.random.between(10, 150));
     }
   }
 
@@ -507,7 +507,7 @@ export class SimClient implements Believer {
           return undefined;
         }
         sent = first;
-        yield* this.#process.sleep(answer?.status === 307 ? 1 : random.between(10, 60));
+        yield* this.#process.sleep(answer?.status === 307 ? 1 : random.between(10, 150));
         continue;
       }
       const isPoll = sent.method === "GET";

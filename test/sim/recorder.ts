@@ -83,6 +83,8 @@ export class Recorder {
   readonly #voteOf = new Map<string, string>();
   readonly #opened = new Set<string>();
   readonly #live = new Set<string>();
+  /** Of sessions, after the last entry. */
+  readonly #expiresAt = new Map<string, number>();
   readonly #held = new Map<string, Held>();
   readonly #closed = new Map<string, Closed[]>();
   readonly #lastGranted = new Map<string, number>();
@@ -181,7 +183,7 @@ export class Recorder {
       }
       this.#leaderOf.set(term, member.id);
     }
-    if (role === "candidate") this.count("campaign");
+    if (role !== "leader" && role !== "follower") this.count("campaign");
     if (role === "follower" && reason.includes("check-quorum")) this.count("check-quorum step-down");
     if (reason.includes("disk hangs")) this.count("hung disk step-down");
   }
@@ -296,7 +298,9 @@ export class Recorder {
         const left = { mode, permits } as const;
         this.#close(claimed.name, { ...left, until: end.at + lockDelayMs, by: undefined });
         const by = { sessionId: session.id, revision: end.revision };
-        if (isByOthers) this.#close(claimed.name, { ...left, until: session.expiresAt, by });
+        // The entry that ended it may have renewed the session afterwards: what counts is how it stood before.
+        const until = this.#expiresAt.get(session.id) ?? 0;
+        if (isByOthers) this.#close(claimed.name, { ...left, until, by });
       }
     }
   }
@@ -318,6 +322,7 @@ export class Recorder {
       }
     }
     for (const session of state.sessions.values()) {
+      this.#expiresAt.set(session.id, session.expiresAt);
       if (this.#opened.has(session.id)) continue;
       this.#opened.add(session.id);
       this.#live.add(session.id);
@@ -335,7 +340,8 @@ export class Recorder {
         throw new Violation("I6-fifo", `${claim.id} passes ${waiter.id} on ${name}`);
       }
     }
-    if (this.#finished.has(claim.id))
+    // Ids of the form <ref>_<n> are safe for ever, all others as long as they are remembered (§3).
+    if (this.#finished.has(claim.id) && claim.id.startsWith(`${claim.session.ref}_`))
       throw new Violation("no-ghost-grants", `${claim.id} was answered for good before it was granted`);
     if (claim.session.end !== undefined || claim.session.expiresAt <= state.now)
       throw new Violation("I5-dead-session", `${claim.id} is granted to a session that is due`);
