@@ -748,7 +748,7 @@ class World {
   #renew(client: string, session: Session): void {
     if (session.isOver) return;
     // It crashes: nothing more of it is sent.
-    if (this.#chance(0.04) || this.#isClosing) return this.#crash(client, session);
+    if (this.#chance(0.08) || this.#isClosing) return this.#crash(client, session);
     const sentAt = this.#now;
     const { seen } = session;
     const wish = {
@@ -771,8 +771,17 @@ class World {
     });
   }
 
+  /** Nothing more is sent for it; or it was only paused, and hears of its end when it comes back. */
   #crash(client: string, session: Session): void {
-    this.#over(client, session);
+    if (this.#isClosing || this.#chance(0.5)) return this.#over(client, session);
+    session.isOver = true;
+    const held = [...session.holdings.keys()];
+    this.#stopAll(client, session, this.#now);
+    this.#later(5_500 + this.#int(3_000), () => {
+      this.#send(client, { kind: "keepalive", sessionId: session.id, seen: undefined });
+      for (const claimId of held) this.#send(client, { kind: "release", sessionId: session.id, claimId });
+      this.#begin(client);
+    });
   }
 
   #work(client: string, session: Session): void {
@@ -887,7 +896,7 @@ class World {
     if (dice < 0.5) this.#send("observer", { kind: "look-name", name: this.#pick(names) ?? "lock/a" });
     else if (dice < 0.75 && claimId !== undefined) this.#send("observer", { kind: "look-claim", claimId });
     else if (dice < 0.9 && sequencer !== undefined) this.#send("observer", { kind: "check", ...sequencer });
-    else if (dice < 0.95 && ref !== undefined) this.#send("operator", { kind: "kill", sessionRef: ref });
+    else if (dice < 0.93 && ref !== undefined) this.#send("operator", { kind: "kill", sessionRef: ref });
     else this.#askAgain();
     this.#later(this.#int(1_000), () => this.#observe());
   }

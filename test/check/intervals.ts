@@ -114,12 +114,9 @@ function intervalOf(history: History, claim: ClaimFacts): Interval {
   };
 }
 
-/** The entry by which this answer shows it granted. */
-function grantedBy({ as, wasHeld, claimRevision, exactRevision, operation }: Sighting): number {
-  if (!wasHeld) return Infinity;
-  const shownAt = claimRevision ?? exactRevision ?? operation.revision ?? Infinity;
-  // It ended later than it began, at an entry that says so.
-  return as === "ended" ? shownAt - (claimRevision === undefined ? 0 : 1) : shownAt;
+/** The entry by which this answer shows it granted. One entry may grant what was due to it, and end it by its command. */
+function grantedBy({ wasHeld, claimRevision, exactRevision, operation }: Sighting): number {
+  return wasHeld ? (claimRevision ?? exactRevision ?? operation.revision ?? Infinity) : Infinity;
 }
 
 function lastWaiting(sightings: readonly Sighting[]): number {
