@@ -10,6 +10,8 @@ export interface Recipe {
   readonly clients: number;
   /** Operations after which nobody begins another one. */
   readonly operations: number;
+  /** Everybody wants the same lock; else there are locks and semaphores. */
+  readonly isOneLock?: boolean;
 }
 
 export function generateHistory(recipe: Recipe): History {
@@ -824,12 +826,13 @@ class World {
 
   #wish(): Asked {
     const names = ["a", "b"].slice(0, this.#recipe.clients > 4 ? 2 : 1);
-    const name = this.#pick(names) ?? "a";
-    if (this.#chance(0.4)) {
+    const isOneLock = this.#recipe.isOneLock === true;
+    const name = isOneLock ? "a" : (this.#pick(names) ?? "a");
+    if (!isOneLock && this.#chance(0.4)) {
       const pool = `pool/${name}`;
       return { name: pool, mode: "permits", permits: 1 + this.#int(this.#capacities.get(pool) ?? 1) };
     }
-    const mode: Mode = this.#chance(0.35) ? "shared" : "exclusive";
+    const mode: Mode = !isOneLock && this.#chance(0.35) ? "shared" : "exclusive";
     return { name: `lock/${name}`, mode, permits: 1 };
   }
 

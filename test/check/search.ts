@@ -51,6 +51,7 @@ export type Searched =
 
 type Grant = Extract<Step, { kind: "grant" }>;
 type End = Extract<Step, { kind: "end" }>;
+type Refused = Extract<Step, { kind: "refused" }>;
 type Read = Exclude<Step, Grant | End>;
 
 /** One state that may be. */
@@ -85,7 +86,9 @@ class Search {
   /** Those that began and whose claim is not over. */
   readonly #grants = new Set<Grant>();
   readonly #begun = new Set<Step>();
-  /** By the time they end: no more can be granted. */
+  /** Granted in all states, or over in all of them. */
+  readonly #settled = new Set<Grant>();
+  /** Claims that are over. */
   readonly #closed = new Set<string>();
   #configurations: readonly Configuration[];
   #count = 0;
@@ -120,7 +123,7 @@ class Search {
 
   #begin(step: Step): void {
     this.#begun.add(step);
-    if (step.kind === "grant") this.#grants.add(step);
+    if (step.kind === "grant" && !this.#closed.has(step.claimId)) this.#grants.add(step);
     if (step.kind === "grant" || step.kind === "end") return;
     this.#configurations = this.#configurations.map((configuration) =>
       this.#fits(configuration, step)
@@ -136,16 +139,19 @@ class Search {
     for (const configuration of this.#configurations) {
       this.#reach(configuration, step, { reached, visited });
     }
-    if (step.kind === "end") this.#close(step, reached);
+    if (step.kind === "grant" && step.isCertain) this.#settle(step, reached);
+    if (step.kind === "end") {
+      this.#closed.add(step.claimId);
+      const grant = this.#grantOf.get(step.claimId);
+      if (grant !== undefined) this.#settle(grant, reached);
+    }
     this.#configurations = this.#withoutDominated([...reached.values()]);
   }
 
-  #close({ claimId }: End, reached: Map<string, Configuration>): void {
-    this.#closed.add(claimId);
-    const grant = this.#grantOf.get(claimId);
-    if (grant === undefined) return;
+  /** All states agree on it from here on, so they need not remember it. */
+  #settle(grant: Grant, reached: Map<string, Configuration>): void {
     this.#grants.delete(grant);
-    // Nobody asks for it any more.
+    this.#settled.add(grant);
     const configurations = [...reached.values()];
     reached.clear();
     for (const { taken, ...rest } of configurations) {
@@ -162,23 +168,32 @@ class Search {
     const key = this.#keyOf(configuration);
     if (found.visited.has(key)) return;
     found.visited.add(key);
-    if (++this.#count > this.#limits.configurationsMax) throw new OutOfBudget();
+    this.#spend();
     const isReached = this.#isDone(configuration, target);
     if (isReached) found.reached.set(key, configuration);
     if (isReached && !this.#isLastChance(configuration, target)) return;
     for (const next of this.#moves(configuration, target)) this.#reach(next, target, found);
   }
 
-  #isDone({ taken, holders, unread }: Configuration, step: Step): boolean {
+  #spend(): void {
+    if (++this.#count > this.#limits.configurationsMax) throw new OutOfBudget();
+  }
+
+  #isTaken({ taken }: Configuration, grant: Grant): boolean {
+    return taken.has(grant) || this.#settled.has(grant);
+  }
+
+  #isDone(configuration: Configuration, step: Step): boolean {
+    const { holders, unread } = configuration;
     switch (step.kind) {
       case "grant":
         // One that may never have happened binds nobody: its end does.
-        return !step.isCertain || taken.has(step) || this.#closed.has(step.claimId);
+        return !step.isCertain || this.#isTaken(configuration, step);
       case "end": {
         const grant = this.#grantOf.get(step.claimId);
         if (grant === undefined) return true;
         if (holders.includes(grant)) return false;
-        return !grant.isCertain || taken.has(grant);
+        return !grant.isCertain || this.#isTaken(configuration, grant);
       }
       default:
         return !unread.includes(step);
@@ -186,10 +201,10 @@ class Search {
   }
 
   /** A grant that nobody was told of cannot come after its end: what only it explains must be explained now. */
-  #isLastChance({ taken, unread }: Configuration, step: Step): boolean {
-    if (step.kind !== "end" || unread.length === 0) return false;
+  #isLastChance(configuration: Configuration, step: Step): boolean {
+    if (step.kind !== "end" || configuration.unread.length === 0) return false;
     const grant = this.#grantOf.get(step.claimId);
-    return grant !== undefined && !taken.has(grant);
+    return grant !== undefined && !this.#isTaken(configuration, grant);
   }
 
   /**
@@ -205,19 +220,19 @@ class Search {
   }
 
   #towards(configuration: Configuration, goal: Step): readonly Configuration[] {
-    const { holders, taken } = configuration;
+    const { holders } = configuration;
     switch (goal.kind) {
       case "grant":
         return this.#nextGrants(configuration, goal);
       case "end": {
         const grant = this.#grantOf.get(goal.claimId);
         if (grant === undefined) return [];
-        if (!taken.has(grant)) return this.#nextGrants(configuration, grant);
+        if (!this.#isTaken(configuration, grant)) return this.#nextGrants(configuration, grant);
         return this.#ended(configuration, grant);
       }
       case "see": {
         const grant = this.#grantOf.get(goal.claimId);
-        return goal.isHeld && grant !== undefined && !taken.has(grant)
+        return goal.isHeld && grant !== undefined && !this.#isTaken(configuration, grant)
           ? this.#nextGrants(configuration, grant)
           : [];
       }
@@ -243,12 +258,10 @@ class Search {
   #nextGrants(configuration: Configuration, wanted: Grant | undefined): readonly Configuration[] {
     const { taken, lastFence } = configuration;
     let smallest: Grant | undefined;
-    const moves: Configuration[] = [];
-    const tried = new Set<string>();
+    const moves = [...this.#explaining(configuration)];
     for (const grant of this.#grants) {
-      if (taken.has(grant)) continue;
-      if (!grant.isCertain) moves.push(...this.#explaining(configuration, grant, tried));
-      else if (grant.fence === undefined) moves.push(...this.#granted(configuration, grant));
+      if (taken.has(grant) || !grant.isCertain) continue;
+      if (grant.fence === undefined) moves.push(...this.#granted(configuration, grant));
       else if (grant.fence > lastFence && grant.fence < (smallest?.fence ?? Infinity)) smallest = grant;
     }
     const isBehind = wanted?.fence !== undefined && wanted.fence <= lastFence;
@@ -257,18 +270,45 @@ class Search {
   }
 
   /**
-   * A grant that nobody was told of explains refusals that name nobody, and nothing else. Of those that nothing tells
-   * apart one is enough.
+   * Grants that nobody was told of explain refusals that those they name do not explain, and nothing else. For permits it
+   * may take several of them.
    */
-  #explaining(configuration: Configuration, grant: Grant, tried: Set<string>): readonly Configuration[] {
-    const { unread } = configuration;
-    if (!unread.some((read) => read.kind === "refused" && read.holders.length === 0)) return [];
-    const end = this.#endOf.get(grant.claimId);
-    const endsFrom = end === undefined || !this.#begun.has(end) ? end?.from : "begun";
-    const kind = `${grant.want.mode} ${grant.want.permits} ${grant.want.least} ${endsFrom} ${end?.to}`;
-    if (tried.has(kind)) return [];
-    tried.add(kind);
-    return this.#granted(configuration, grant).filter((next) => next.unread.length < unread.length);
+  #explaining(configuration: Configuration): readonly Configuration[] {
+    const { unread, taken } = configuration;
+    const isUseful = unread.some((read) => read.kind === "refused" && !this.#isExplained(read));
+    if (!isUseful) return [];
+    return this.#unheard(taken).flatMap((grant) =>
+      this.#granted(configuration, grant).flatMap((next) => {
+        this.#spend();
+        if (next.unread.length < unread.length) return [next];
+        return grant.want.mode === "permits" ? this.#explaining(next) : [];
+      }),
+    );
+  }
+
+  /** The holders that the refusal names are reason enough. */
+  #isExplained({ want, holders }: Refused): boolean {
+    if (want.mode !== "permits") return holders.length > 0;
+    const named = holders.reduce((sum, claimId) => sum + (this.#grantOf.get(claimId)?.want.permits ?? 0), 0);
+    return named + want.permits > this.#limits.capacity;
+  }
+
+  /**
+   * Of the grants that nobody was told of, one of each kind. Those that may end at any time from now on differ only in
+   * how long they may last: then the one that must end first is as good as any, because another can take its place.
+   */
+  #unheard(taken: ReadonlySet<Grant>): readonly Grant[] {
+    const kinds = new Map<string, Grant>();
+    for (const grant of this.#grants) {
+      if (grant.isCertain || taken.has(grant)) continue;
+      const end = this.#endOf.get(grant.claimId);
+      const isEndable = end !== undefined && this.#begun.has(end);
+      const { mode, permits, least } = grant.want;
+      const kind = `${mode} ${permits} ${least} ${isEndable ? "" : `${end?.from} ${end?.to}`}`;
+      const known = kinds.get(kind);
+      if (known === undefined || grant.to < known.to) kinds.set(kind, grant);
+    }
+    return [...kinds.values()];
   }
 
   #granted(configuration: Configuration, grant: Grant): readonly Configuration[] {
@@ -321,7 +361,8 @@ class Search {
     return unread.length === configuration.unread.length ? configuration : { ...configuration, unread };
   }
 
-  #fits({ holders, taken }: Configuration, read: Read): boolean {
+  #fits(configuration: Configuration, read: Read): boolean {
+    const { holders } = configuration;
     switch (read.kind) {
       case "look":
         return (
@@ -331,7 +372,9 @@ class Search {
       case "see": {
         const grant = this.#grantOf.get(read.claimId);
         if (grant === undefined) return !read.isHeld;
-        return read.isHeld ? holders.includes(grant) : !taken.has(grant) && !this.#closed.has(read.claimId);
+        return read.isHeld
+          ? holders.includes(grant)
+          : !this.#isTaken(configuration, grant) && !this.#closed.has(read.claimId);
       }
       case "refused":
         if (this.#isFree(holders, read.want)) return false;
