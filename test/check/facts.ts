@@ -89,7 +89,7 @@ export interface Facts {
 
 const known = new WeakMap<History, Facts>();
 
-/** Computed once for a history: it is read by every checker. */
+/** Computed once for a history, which therefore must not change once it is judged: every checker reads this. */
 export function factsOf(history: History): Facts {
   const found = known.get(history);
   if (found !== undefined) return found;

@@ -20,6 +20,10 @@ export interface Interval {
   /** It was held from its grant to this entry at least; -1 when nothing shows it. */
   readonly provenTo: number;
   readonly endReason: string | undefined;
+  /** An answer says how it ended, and that it had not been held. */
+  readonly wasNeverHeld: boolean;
+  /** When it was first asked for; Infinity when it never was. */
+  readonly sentAt: number;
 }
 
 const known = new WeakMap<History, ReadonlyMap<string, Interval>>();
@@ -33,6 +37,21 @@ export function intervalsOf(history: History): ReadonlyMap<string, Interval> {
   return intervals;
 }
 
+const byName = new WeakMap<History, Map<string, readonly Interval[]>>();
+
+/** In the order in which they were asked for. */
+export function intervalsIn(history: History, name: string): readonly Interval[] {
+  const names = byName.get(history) ?? new Map<string, readonly Interval[]>();
+  byName.set(history, names);
+  const found = names.get(name);
+  if (found !== undefined) return found;
+  const intervals = intervalsOf(history);
+  const claims = factsOf(history).claimsOf(name);
+  const list = claims.flatMap(({ claimId }) => intervals.get(claimId) ?? []);
+  names.set(name, list);
+  return list;
+}
+
 /** True when the claim was held right after this entry, whatever else is unknown. */
 export function isHeldAt({ grantTo, endAt = -1, provenTo }: Interval, revision: number): boolean {
   return grantTo <= revision && Math.max(provenTo, endAt - 1) >= revision;
@@ -40,10 +59,10 @@ export function isHeldAt({ grantTo, endAt = -1, provenTo }: Interval, revision: 
 
 /** True when nothing says that it was not held right after some entry of `from`…`to`. */
 export function mayBeHeldWithin(
-  { claim, grantFrom, endTo }: Interval,
+  interval: Interval,
   { from, to }: { readonly from: number; readonly to: number },
 ): boolean {
-  return grantFrom <= to && endTo > from && !wasNeverHeld(claim);
+  return interval.grantFrom <= to && interval.endTo > from && !interval.wasNeverHeld;
 }
 
 /** An answer says how it ended, and that it had not been held. */
@@ -111,6 +130,8 @@ function intervalOf(history: History, claim: ClaimFacts): Interval {
     endAt: end?.claimRevision,
     provenTo: Math.max(shownTo, renewedTo),
     endReason: sightings.find(({ as, reason }) => as === "ended" && reason !== undefined)?.reason,
+    wasNeverHeld: wasNeverHeld(claim),
+    sentAt: first?.sentAt ?? Infinity,
   };
 }
 

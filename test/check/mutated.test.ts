@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { checkers } from "./all.ts";
+import { checkers, checkHistory } from "./all.ts";
 import { createRandom, generateHistory } from "./generate.ts";
-import type { History } from "./history.ts";
+import type { History, Operation } from "./history.ts";
 import { type Mutation, mutations } from "./mutate.ts";
 
 /** Of each mutation. */
@@ -21,6 +21,18 @@ function* mutated({ mutate }: Mutation): Generator<{ readonly seed: number; read
     made++;
     yield { seed, history };
   }
+}
+
+/** Some operations get the answers of others of their kind. */
+function withSwappedAnswers(history: History, random: () => number): History {
+  const operations = history.operations.map((operation) => {
+    const others = history.operations.filter(({ kind }) => kind === operation.kind);
+    const other = others[Math.floor(random() * others.length)];
+    return random() < 0.8 || other === undefined
+      ? operation
+      : ({ ...operation, answer: other.answer } as Operation);
+  });
+  return { ...history, operations };
 }
 
 describe("mutated histories", () => {
@@ -49,6 +61,20 @@ describe("mutated histories", () => {
       if (alone !== undefined) expect([...seenBy]).toContain(alone);
     });
   }
+
+  it("of any kind are judged without an error, and twice the same", () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const history = withSwappedAnswers(
+        generateHistory({ seed, clients: 4, operations: 60 }),
+        createRandom(seed),
+      );
+
+      const findings = checkHistory(history);
+
+      expect(checkHistory({ ...history })).toStrictEqual(findings);
+      expect(findings.every(({ rule }) => checkers.some(({ rules }) => rules.includes(rule)))).toBe(true);
+    }
+  });
 
   it("are more than a thousand, and every checker is alone to see one kind", () => {
     expect(mutations.length * wanted).toBeGreaterThan(1_000);

@@ -4,6 +4,7 @@
  * fits is taken at once: it changes nothing, so that is always safe. No state left: no order exists.
  * It knows nothing of sessions, answers or revisions. Gives up at a bound, which is no pass.
  */
+import { unreachable } from "../../src/base/assert.ts";
 import { groupBy } from "./facts.ts";
 import type { Mode } from "./history.ts";
 
@@ -247,7 +248,7 @@ class Search {
         return wanted === undefined ? ended : [...ended, ...this.#nextGrants(configuration, wanted)];
       }
       default:
-        throw new Error(`no goal: ${JSON.stringify(goal satisfies never)}`);
+        return unreachable(goal);
     }
   }
 
@@ -380,7 +381,7 @@ class Search {
         if (this.#isFree(holders, read.want)) return false;
         return read.holders.every((named) => holders.some(({ claimId }) => claimId === named));
       default:
-        throw new Error(`no read: ${JSON.stringify(read satisfies never)}`);
+        return unreachable(read);
     }
   }
 

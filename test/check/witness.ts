@@ -6,7 +6,7 @@
  */
 import { type ClaimFacts, factsOf, isConflict, isDecided, type Sighting } from "./facts.ts";
 import type { Acquire, Checker, Finding, History, LookName, Operation } from "./history.ts";
-import { type Interval, intervalsOf, isHeldAt, keptAt, mayBeHeldWithin, wasNeverHeld } from "./intervals.ts";
+import { type Interval, intervalsIn, intervalsOf, isHeldAt, keptAt, mayBeHeldWithin } from "./intervals.ts";
 
 export const orderRule = "witness-order";
 export const exclusionRule = "I1-exclusion";
@@ -175,13 +175,6 @@ function overlaps(history: History, name: string): readonly Finding[] {
   return findings;
 }
 
-function intervalsIn(history: History, name: string): readonly Interval[] {
-  const intervals = intervalsOf(history);
-  return factsOf(history)
-    .claimsOf(name)
-    .flatMap(({ claimId }) => intervals.get(claimId) ?? []);
-}
-
 // ---- reads ---------------------------------------------------------------------------------------------------------
 
 function reads(history: History, operation: Operation): readonly Finding[] {
@@ -258,7 +251,7 @@ function refusals(history: History, operation: Operation): readonly Finding[] {
   const window = { from: factsOf(history).floorBefore(first.sentAt), to: revision };
   // Whoever had not asked by then was in nobody's way.
   const others = intervalsIn(history, asked.name).filter(
-    ({ claim }) => claim.claimId !== claimId && (claim.acquires[0]?.sentAt ?? Infinity) < answeredAt,
+    ({ claim, sentAt }) => claim.claimId !== claimId && sentAt < answeredAt,
   );
   const faults = answer.blockedBy
     .filter((other) => !others.some(({ claim }) => claim.claimId === other))
@@ -322,6 +315,6 @@ const cleanReasons = new Set([
 ]);
 
 /** It may have ended uncleanly by then. */
-function mayKeepBack({ claim, grantFrom, endReason }: Interval, { to }: Window): boolean {
-  return grantFrom < to && !wasNeverHeld(claim) && !cleanReasons.has(endReason ?? "");
+function mayKeepBack({ wasNeverHeld, grantFrom, endReason }: Interval, { to }: Window): boolean {
+  return grantFrom < to && !wasNeverHeld && !cleanReasons.has(endReason ?? "");
 }
