@@ -55,6 +55,8 @@ export interface ClientOptions {
   readonly capacity: number;
   /** Refs of live sessions of all clients, for whoever plays the operator. */
   readonly refs: () => readonly string[];
+  /** Claims that some client holds now. */
+  readonly others: () => readonly string[];
   readonly ttlMs: number;
   readonly lockDelayMs: number;
   readonly clockRate: number;
@@ -156,6 +158,10 @@ export class SimClient implements Believer {
   /** Of its live session, for others to see. */
   get sessionRef(): string | undefined {
     return this.#session?.ref;
+  }
+
+  get heldClaims(): readonly string[] {
+    return this.#session?.holds.map(({ wanted }) => wanted.claimId) ?? [];
   }
 
   // ---- belief ------------------------------------------------------------------------------------------------------
@@ -429,6 +435,7 @@ export class SimClient implements Believer {
       else if (draw < 0.94) yield* this.#pollClaims(session);
       else if (draw < 0.95) yield* this.#kill();
       else if (draw < 0.96) yield* this.#changeSettings();
+      else if (draw < 0.97) yield* this.#releaseAnothers(session);
       else yield* this.#lookClaim(session);
     }
     session.threads--;
@@ -752,6 +759,21 @@ export class SimClient implements Believer {
     const answer = yield* until(this.#http.attempt(sent, attemptMs));
     if (answer === undefined || isUndecided(answer)) return;
     calling.answered(killAnswer(answer), revisionOf(answer));
+  }
+
+  /** A claim id is known to others and opens nothing: its holder keeps it. */
+  *#releaseAnothers(session: Session): Routine {
+    const { random, others, recorder } = this.#o;
+    const all = others().filter((claimId) => !session.holds.some(({ wanted }) => wanted.claimId === claimId));
+    if (all.length === 0) return;
+    const sent: HttpRequestSent = {
+      method: "DELETE",
+      target: `/v1/claims/${random.pick(all)}`,
+      headers: { "holdfast-session": session.id },
+      body: undefined,
+    };
+    const answer = yield* until(this.#http.attempt(sent, attemptMs));
+    if (answer?.body["code"] === "not-holder") recorder.count("not the holder");
   }
 
   /** Settings roll through the cluster while it works; none of these may change what anybody is promised. */

@@ -70,6 +70,9 @@ export class SimDisk {
   #isFull = false;
   #failsNext = false;
   #refusal: string | undefined;
+  #isDamaged = false;
+  /** What a start must find: what was on the platter before the last crash. Undefined after a step that was half done. */
+  #expected: { readonly entries: readonly Entry[]; readonly hardState: HardState } | undefined;
 
   constructor(options: DiskOptions) {
     this.#o = options;
@@ -93,6 +96,18 @@ export class SimDisk {
     return this.#hardState;
   }
 
+  /** False when a start found something else than what was there. `entries` and `hardState` are what it found. */
+  isExpected(entries: readonly Entry[], hardState: HardState): boolean {
+    if (this.#expected === undefined) return true;
+    const before = this.#expected;
+    return (
+      entries.length === before.entries.length &&
+      entries.at(-1)?.chain === before.entries.at(-1)?.chain &&
+      hardState.currentTerm === before.hardState.currentTerm &&
+      hardState.votedFor === before.hardState.votedFor
+    );
+  }
+
   /** True when no start will succeed any more. */
   get isRefused(): boolean {
     return this.#refusal !== undefined;
@@ -110,13 +125,16 @@ export class SimDisk {
     this.#boot++;
     const { random } = this.#o;
     this.#tearAnchor();
+    this.#expected = { entries: this.#durable.slice(), hardState: this.#hardState };
     if (this.#log.length === this.#synced) return "nothing to lose";
     const left = random.pick(["lost", "kept", "torn", "torn", "zeroed"] as const);
     const at = this.#synced + random.between(0, this.#log.length - this.#synced);
     if (left === "lost") this.#log.cut(this.#synced);
     else if (left === "torn") this.#log.cut(random.chance(0.5) ? at : Math.max(this.#synced, at & ~511));
     else if (left === "zeroed") this.#log.zeroFrom(at);
-    this.#recover();
+    const batches = this.#ends.length;
+    // All of the step may have been kept: then that is what a start finds.
+    if (this.#recover() && this.#ends.length > batches) this.#expected = undefined;
     return left;
   }
 
@@ -148,6 +166,7 @@ export class SimDisk {
    */
   rot(): boolean {
     const { random } = this.#o;
+    this.#isDamaged = true;
     if (random.chance(0.2)) {
       const bit = random.between(0, 8 * this.#anchor.length - 1);
       this.#anchor[bit >> 3] = (this.#anchor[bit >> 3] as number) ^ (1 << (bit & 7));
@@ -155,8 +174,15 @@ export class SimDisk {
     }
     const end = this.#ends[this.#anchorState().step - 1];
     if (end === undefined || this.#refusal !== undefined) return false;
-    this.#log.flip(random.between(0, 8 * end - 1));
+    // The last step is where a lost one looks most like a torn one.
+    const start = random.chance(0.3) ? (this.#ends[this.#anchorState().step - 2] ?? 0) : 0;
+    this.#log.flip(random.between(8 * start, 8 * end - 1));
     return true;
+  }
+
+  /** Bits of it were turned, or all of them. */
+  get isDamaged(): boolean {
+    return this.#isDamaged;
   }
 
   /** Full, or hanging. */
@@ -171,6 +197,7 @@ export class SimDisk {
   }
 
   wipe(): void {
+    this.#isDamaged = true;
     this.#refusal = "missing: it is not a data directory";
     this.#durable = [];
   }
@@ -283,6 +310,8 @@ export class SimDisk {
   #sync(run: Run, changes: readonly Change[], done: Done): void {
     if (this.#failsNext) {
       this.#failsNext = false;
+      // The pages are marked clean, written or not: whoever syncs again is told that all is well.
+      if (this.#o.random.chance(0.5)) this.#log.zeroFrom(this.#synced);
       run(() => done(new Error("EIO: fdatasync failed")));
       return;
     }

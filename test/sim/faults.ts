@@ -191,8 +191,12 @@ export class Faults {
       }
       case "client-crash":
         return random.pick(clients).crash();
-      case "client-pause":
-        return random.pick(clients).pause(random.between(100, 10_000));
+      case "client-pause": {
+        // Rather one that holds something: that is where a pause hurts.
+        const holding = clients.filter(({ heldClaims }) => heldClaims.length > 0);
+        const client = random.pick(holding.length > 0 ? holding : clients);
+        return client.pause(random.between(100, 10_000));
+      }
       case "client-clock":
         return random.pick(clients).jumpWallClock(random.pick([-60_000, -500, 300, 2_000, 60_000]));
       case "reset": {

@@ -120,7 +120,7 @@ export class SimMember {
         this.#isOpening = false;
         if (opened.kind === "opened") return this.#begin(boot, opened.storage);
         recorder.note(this.name, `is refused: ${opened.why}`);
-        recorder.refused(this, opened.why);
+        recorder.refused(this, opened.why, disk.isDamaged);
         this.#boot++;
         this.#o.ended(this, true);
       },

@@ -188,6 +188,11 @@ export class Recorder {
     if (reason.includes("disk hangs")) this.count("hung disk step-down");
   }
 
+  /** It says that it leads, and for that long it could not reach a majority. Twice B is what check-quorum takes. */
+  leadsWithoutQuorum(member: SimMember, ms: number): void {
+    throw new Violation("check-quorum", `${member.name} leads ${ms} ms after it lost its majority`);
+  }
+
   // ---- processes and disks -------------------------------------------------------------------------------------------
 
   crashed(_member: SimMember, left: CrashLeft): void {
@@ -195,20 +200,17 @@ export class Recorder {
     if (left !== "nothing to lose") this.count(`crash: unsynced bytes ${left}`);
   }
 
-  refused(_member: SimMember, why: string): void {
+  /** `isDamaged`: somebody turned bits of this disk, or wiped it. */
+  refused(member: SimMember, why: string, isDamaged: boolean): void {
+    if (!isDamaged)
+      throw new Violation("restart-finds-all", `${member.name} is refused, and nothing was damaged: ${why}`);
     this.count(why.startsWith("missing") ? "wiped member refused" : "damaged member refused");
   }
 
   /** A start found this on its disk: all that the platter showed before, nothing else. */
   opened(member: SimMember, { entries, hardState }: StoredState): void {
-    const { disk } = member;
-    const isSame =
-      entries.length === disk.durable.length &&
-      entries.at(-1)?.chain === disk.durable.at(-1)?.chain &&
-      hardState.currentTerm === disk.hardState.currentTerm &&
-      hardState.votedFor === disk.hardState.votedFor;
-    if (!isSame) throw new Violation("restart-finds-all", `${member.name} opened with another state`);
-    // Committed entries are on a majority of the disks that are left, whatever came over this one.
+    if (!member.disk.isExpected(entries, hardState))
+      throw new Violation("restart-finds-all", `${member.name} opened with another state than it had`);
     this.note(member.name, `opens entries=${entries.length} term=${hardState.currentTerm}`);
   }
 
@@ -345,6 +347,8 @@ export class Recorder {
       throw new Violation("no-ghost-grants", `${claim.id} was answered for good before it was granted`);
     if (claim.session.end !== undefined || claim.session.expiresAt <= state.now)
       throw new Violation("I5-dead-session", `${claim.id} is granted to a session that is due`);
+    if (claim.enqueuedRevision < state.revision && (claim.waitDeadline ?? Infinity) <= state.now)
+      throw new Violation("I5-dead-session", `${claim.id} is granted although its wait is over`);
     this.#checkClosed(state, name, claim);
     const lockDelayMs = claim.lockDelayMs ?? claim.session.lockDelayMs ?? state.settings?.lockDelayMs ?? 0;
     this.#held.set(claim.id, { claim, lockDelayMs, permits: wantOf(claim).permits });

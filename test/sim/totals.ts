@@ -91,7 +91,6 @@ export function shortcomings(totals: Totals, options: { readonly withSeldom: boo
 /** Must have happened in every hundred seeds or so. */
 export const sometimes: readonly string[] = [
   "append sent",
-  "campaign",
   "check-quorum step-down",
   "crash",
   "crash: unsynced bytes kept",
@@ -111,6 +110,7 @@ export const sometimes: readonly string[] = [
   "leader lost",
   "lease lost",
   "lease unknown",
+  "not the holder",
   "outcome claim-ended",
   "outcome claim-lost",
   "outcome keep-alive",

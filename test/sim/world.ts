@@ -196,6 +196,7 @@ export class World implements FaultWorld {
           capacity,
           refs: () =>
             this.clients.flatMap(({ sessionRef }) => (sessionRef === undefined ? [] : [sessionRef])),
+          others: () => this.clients.flatMap(({ heldClaims }) => heldClaims),
           ttlMs,
           lockDelayMs,
           clockRate: 1 + (random.next() * 2 - 1) * drift,
@@ -365,6 +366,7 @@ export class World implements FaultWorld {
         this.#servingSince = this.scheduler.now;
       else if (this.scheduler.now <= this.plan.calmMs) this.#calm = plus(this.#calm, part);
       else if (!this.#isHealed && isSafe && wasSafe) this.#quorumSafe = plus(this.#quorumSafe, part);
+      this.#checkQuorum(everyMs);
       answered = now;
       wasSafe = isSafe;
       if (operations.length < 1e7) this.scheduler.after(everyMs, look);
@@ -388,6 +390,34 @@ export class World implements FaultWorld {
     return false;
   }
 
+  /** How long each leader has been without a majority that it could hear. */
+  readonly #alone = new Map<SimMember, number>();
+
+  /** A leader that cannot hear a majority steps down within two election timeouts (check-quorum), and a bit. */
+  #checkQuorum(passedMs: number): void {
+    const limit = 2.5 * this.plan.tickMs * this.plan.electionTicks + 2 * passedMs;
+    for (const member of this.members) {
+      const isLeading = member.driver?.notLeading() === undefined && member.driver !== undefined;
+      if (!isLeading || member.isPaused || this.#hears(member) * 2 > this.members.length) {
+        this.#alone.delete(member);
+        continue;
+      }
+      const ms = (this.#alone.get(member) ?? 0) + passedMs;
+      this.#alone.set(member, ms);
+      if (ms > limit) this.recorder.leadsWithoutQuorum(member, ms);
+    }
+  }
+
+  /** Members from which something can reach it now, itself among them. */
+  #hears(member: SimMember): number {
+    const heard = this.members.filter(
+      (other) =>
+        other === member ||
+        (other.driver !== undefined && !other.isPaused && !this.network.isCut(other.name, member.name)),
+    );
+    return heard.length;
+  }
+
   // ---- liveness ------------------------------------------------------------------------------------------------------
 
   /** A majority is healed; sometimes the rest stays as broken as it is, and cut off. */
@@ -395,17 +425,16 @@ export class World implements FaultWorld {
     const { members } = this;
     const random = createPrng(this.seed, "heal");
     const able = members.filter(({ disk }) => !disk.isRefused && !this.#marked.has(disk));
-    const rest = members.filter((member) => !able.includes(member));
     const majority = Math.floor(members.length / 2) + 1;
     const left = this.plan.staysBroken ? shuffled(able, random.next).slice(majority) : [];
-    this.#core = members.filter((member) => !left.includes(member) && !rest.includes(member));
+    this.#core = members.filter((member) => !left.includes(member));
     this.#isHealed = true;
     this.#faults.stop();
     this.recorder.note("run", `heal core=${this.#core.map(({ name }) => name).join(",")}`);
     this.network.heal();
     this.network.calm();
     for (const member of left) this.#breakForGood(member, random.chance(0.5));
-    for (const member of [...this.#core, ...rest]) {
+    for (const member of this.#core) {
       member.resume();
       member.disk.heal();
       if (!member.isUp && !member.disk.isRefused) member.start();
@@ -453,6 +482,7 @@ export class World implements FaultWorld {
     if (state.heldCount + state.waitingCount > 0) return "claims without a session";
     const hash = stateHash(state);
     for (const member of this.#core) {
+      if (member.disk.isRefused) continue;
       const view = member.driver?.staleView();
       if (view === undefined) return `${member.name} is down`;
       if (view.revision !== revision || stateHash(view.state) !== hash) {
