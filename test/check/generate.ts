@@ -12,7 +12,25 @@ export interface Recipe {
   readonly operations: number;
   /** Everybody wants the same lock; else there are locks and semaphores. */
   readonly isOneLock?: boolean;
+  /** The service has this bug; the history is invalid when the bug showed. */
+  readonly bug?: Bug;
 }
+
+export const bugs = [
+  "readers do not exclude writers",
+  "nothing keeps back what was lost",
+  "last come, first served",
+  "leases run for half their time",
+  "sessions never expire",
+  "one permit too many",
+  "released readers stay",
+  "readers share a fence",
+  "ended claims are forgotten",
+  "the dead may be granted",
+  "every second try-lock is refused",
+] as const;
+
+export type Bug = (typeof bugs)[number];
 
 export function generateHistory(recipe: Recipe): History {
   return new World(recipe).run();
@@ -84,8 +102,20 @@ class Service {
   readonly #names = new Map<string, Served>();
   readonly #capacities: ReadonlyMap<string, number>;
 
-  constructor(capacities: ReadonlyMap<string, number>) {
+  readonly #bug: Bug | undefined;
+
+  constructor(capacities: ReadonlyMap<string, number>, bug: Bug | undefined) {
     this.#capacities = capacities;
+    this.#bug = bug;
+  }
+
+  #hasBug(bug: Bug): boolean {
+    return this.#bug === bug;
+  }
+
+  /** What a renewal gives. */
+  get #servedTtlMs(): number {
+    return this.#hasBug("leases run for half their time") ? ttlMs / 2 : ttlMs;
   }
 
   /** An entry begins: whatever is due ends first, then what is free is granted. */
@@ -102,13 +132,14 @@ class Service {
       if (at <= this.#now && at < (first?.at ?? Infinity)) first = { at, end };
     };
     for (const session of this.#sessions.values()) {
-      if (session.end !== undefined) continue;
+      if (session.end !== undefined || this.#hasBug("sessions never expire")) continue;
       offer(session.expiresAt, () => this.#endSession(session, "expired", session.expiresAt));
     }
     for (const { holders, queue } of this.#names.values()) {
       for (const claim of queue)
         offer(claim.waitUntil, () => this.#endClaim(claim, "wait-timeout", claim.waitUntil));
       for (const claim of holders) {
+        if (claim.state !== "held") continue;
         const at = claim.grantedAt + (claim.maxHoldMs ?? Infinity);
         offer(at, () => this.#endClaim(claim, "max-hold", at));
       }
@@ -119,13 +150,13 @@ class Service {
   open(id: string): ServedSession {
     const found = this.#sessions.get(id);
     if (found !== undefined) {
-      if (found.end === undefined) found.expiresAt = Math.max(found.expiresAt, this.#now + ttlMs);
+      if (found.end === undefined) found.expiresAt = Math.max(found.expiresAt, this.#now + this.#servedTtlMs);
       return found;
     }
     const session: ServedSession = {
       id,
       ref: `ref-${id}`,
-      expiresAt: this.#now + ttlMs,
+      expiresAt: this.#now + this.#servedTtlMs,
       end: undefined,
       unseen: [],
     };
@@ -149,7 +180,7 @@ class Service {
         if (barrier.claim === claim) barrier.handBackUntil = 0;
     }
     session.unseen = session.unseen.filter(({ revision }) => revision > seen);
-    session.expiresAt = Math.max(session.expiresAt, this.#now + ttlMs);
+    session.expiresAt = Math.max(session.expiresAt, this.#now + this.#servedTtlMs);
   }
 
   end(session: ServedSession, reason: "closed" | "killed"): void {
@@ -167,7 +198,8 @@ class Service {
     },
   ): ServedClaim {
     const found = this.claims.get(wish.id);
-    if (found !== undefined) return found;
+    const isForgotten = found?.state === "ended" && this.#hasBug("ended claims are forgotten");
+    if (found !== undefined && !isForgotten) return found;
     const claim: ServedClaim = {
       ...wish,
       session,
@@ -184,7 +216,8 @@ class Service {
     this.claims.set(claim.id, claim);
     const served = this.#served(claim);
     const obstacle = this.#obstacle(served, claim);
-    served.queue.push(claim);
+    if (this.#hasBug("last come, first served")) served.queue.unshift(claim);
+    else served.queue.push(claim);
     if (obstacle === undefined) this.#grantFree(served);
     else if (wish.waitMs === 0) {
       claim.refusal = obstacle;
@@ -238,6 +271,7 @@ class Service {
   #endSession(session: ServedSession, reason: "expired" | "closed" | "killed", at: number): void {
     session.end = { reason, revision: this.revision };
     for (const claim of this.claims.values()) {
+      if (claim.state === "waiting" && this.#hasBug("the dead may be granted")) continue;
       if (claim.session === session && claim.state !== "ended")
         this.#endClaim(claim, `session-${reason}`, at);
     }
@@ -248,9 +282,11 @@ class Service {
     const served = this.#served(claim);
     const wasHeld = claim.state === "held";
     const list = wasHeld ? served.holders : served.queue;
-    list.splice(list.indexOf(claim), 1);
+    const stays = wasHeld && claim.asked.mode === "shared" && this.#hasBug("released readers stay");
+    if (!stays) list.splice(list.indexOf(claim), 1);
     Object.assign(claim, { state: "ended", reason, revision: this.revision });
     const isTaken = reason === "max-hold" || reason === "session-killed";
+    if (this.#hasBug("nothing keeps back what was lost")) return;
     if (!wasHeld || (!isTaken && reason !== "session-expired")) return;
     const handBackUntil = isTaken ? session.expiresAt : 0;
     served.barriers.push({
@@ -274,17 +310,23 @@ class Service {
       served.holders.push(next);
       Object.assign(next, {
         state: "held",
-        fence: ++this.#fence,
+        fence: this.#nextFence(next),
         grantedAt: this.#now,
         revision: this.revision,
       });
     }
   }
 
+  #nextFence({ asked }: ServedClaim): number {
+    return asked.mode === "shared" && this.#hasBug("readers share a fence") ? this.#fence : ++this.#fence;
+  }
+
   /** Of a newcomer. */
   #obstacle(served: Served, claim: ServedClaim): ServedClaim["refusal"] {
     const blocked = this.#block(served, claim);
     if (blocked !== undefined) return blocked;
+    const isRefused = this.#hasBug("every second try-lock is refused") && this.revision % 2 === 0;
+    if (isRefused) return { reason: "held", blockedBy: [] };
     const isShared = claim.asked.mode === "shared";
     const ahead = isShared ? served.queue.filter(({ asked }) => asked.mode !== "shared") : served.queue;
     return ahead.length === 0 ? undefined : { reason: "queue-ahead", blockedBy: ahead.map(({ id }) => id) };
@@ -296,13 +338,14 @@ class Service {
     if (asked.mode === "permits") {
       const held = holders.reduce((sum, { kept }) => sum + kept, 0);
       const cooling = barriers.reduce((sum, { permits }) => sum + permits, 0);
-      const capacity = this.#capacities.get(asked.name) ?? 0;
+      const surplus = this.#hasBug("one permit too many") ? 1 : 0;
+      const capacity = (this.#capacities.get(asked.name) ?? 0) + surplus;
       if (held + cooling + asked.permits <= capacity) return undefined;
       return held + asked.permits <= capacity
         ? { reason: "lock-delay", blockedBy: [] }
         : { reason: "capacity", blockedBy };
     }
-    const isExclusive = asked.mode === "exclusive";
+    const isExclusive = asked.mode === "exclusive" && !this.#hasBug("readers do not exclude writers");
     if (holders.some((other) => isExclusive || other.asked.mode === "exclusive"))
       return { reason: "held", blockedBy };
     const isKept = barriers.some(({ claim }) => isExclusive || claim.asked.mode === "exclusive");
@@ -378,7 +421,7 @@ class World {
   constructor(recipe: Recipe) {
     this.#recipe = recipe;
     this.#random = createRandom(recipe.seed);
-    this.#service = new Service(this.#capacities);
+    this.#service = new Service(this.#capacities, recipe.bug);
     this.#rate = 0.94 + 0.06 * this.#random();
     this.#lossShare = 0.25 * this.#random();
     const from = 1_000 + this.#int(20_000);
