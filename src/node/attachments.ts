@@ -49,6 +49,16 @@ export class Attachments {
     };
   }
 
+  /** A request for it is on its way through the log, and will watch it or be answered: until then nobody is gone. */
+  noteAsked({ id }: Claim): void {
+    this.#unattendedSince.delete(id);
+  }
+
+  /** That request was answered, whatever it was told: if nobody watches, the time to come back begins. */
+  noteReplied(claim: Claim, monotonicMs: number): void {
+    if (!this.#unattendedSince.has(claim.id)) this.#noteUnattended(claim, monotonicMs);
+  }
+
   /** Nobody polls these claims any more by their session; whoever wants that has the usual time to come back. */
   leaveSession(waiting: Iterable<Claim>, monotonicMs: number): void {
     for (const claim of waiting) this.#noteUnattended(claim, monotonicMs);

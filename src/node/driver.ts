@@ -184,8 +184,23 @@ class Driver implements NodeDriver {
     if (this.#queue.size >= this.#options.limits.queuedProposals) {
       return reply({ kind: "overloaded", reason: "queue" });
     }
-    this.#queue.add(proposal, (fate) => this.#answer(fate, reply));
+    const replied = this.#noteAsked(proposal);
+    this.#queue.add(proposal, (fate) => {
+      this.#answer(fate, reply);
+      replied?.();
+    });
     this.#requestTurn();
+  }
+
+  /** The repetition of an acquire counts as its client being there. Returns what to do when it was answered. */
+  #noteAsked(proposal: Proposal): (() => void) | undefined {
+    if (proposal.kind !== "acquire") return undefined;
+    const claim = this.#state.claims.get(proposal.claimId);
+    if (claim?.state !== "waiting" || claim.session.id !== proposal.sessionId) return undefined;
+    this.#attachments.noteAsked(claim);
+    return () => {
+      if (this.#leadingTerm !== undefined) this.#attachments.noteReplied(claim, this.#host.monotonicMs());
+    };
   }
 
   keepAlive(item: KeepAliveItem, reply: (reply: Reply<KeepAliveOutcome>) => void): void {

@@ -261,6 +261,8 @@ export interface History {
   readonly drift: number;
   /** Every lock-delay asked for is at least this long. */
   readonly lockDelayMs: number;
+  /** Ended claims that are remembered for a session, at least; 1 024 when it is not said. */
+  readonly remembered?: number;
 }
 
 /** A promise that the history breaks. `rule`: the invariant's name (`I1-exclusion`…), as docs/TESTING.md lists it. */

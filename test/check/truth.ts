@@ -197,7 +197,9 @@ function absurdAcquire(history: History, acquire: Acquire, code: string): string
         (other) => other.kind === "acquire" && other.sessionId === sessionId,
       );
       const isAlone = others.every((other) => isSameRequest(other, acquire));
-      return isAlone && count.length < rememberedClaims ? "nobody else uses that id" : undefined;
+      return isAlone && count.length < (history.remembered ?? rememberedClaims)
+        ? "nobody else uses that id"
+        : undefined;
     }
     case "claim-ended": {
       const { releases = [], acquires = [] } = factsOf(history).claims.get(claimId) ?? {};

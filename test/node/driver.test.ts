@@ -281,6 +281,24 @@ describe("clients that go away", () => {
     expect([lone.claimState("polled"), lone.claimState("gone")]).toEqual(["waiting", "ended"]);
   });
 
+  it("an acquire that is repeated is not cancelled while its repetition waits for the disk", () => {
+    const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
+    lone.open("s", 600_000);
+    lone.acquire("s", "holder");
+    lone.acquire("s", "waits", 600_000);
+    lone.settle();
+    lone.node.noteAnswered("waits");
+    lone.isDiskSlow = true;
+    lone.pass(900);
+    lone.acquire("s", "waits", 600_000);
+    lone.pass(400);
+    lone.quicken();
+    expect(lone.claimState("waits")).toBe("waiting");
+    lone.pass(3_000);
+
+    expect(lone.claimState("waits")).toBe("ended");
+  });
+
   it("impatient clients keep nobody's read waiting", () => {
     const lone = new Lone({ queued: 10_000 }).lead();
     lone.open("s", 600_000);

@@ -31,6 +31,8 @@ interface Attempt {
 export class ClientHttp {
   readonly #o: ClientHttpOptions;
   #leader: string | undefined;
+  /** Stray copies that were sent so far. */
+  strays = 0;
   #attempts = new Set<Attempt>();
 
   constructor(options: ClientHttpOptions) {
@@ -78,6 +80,7 @@ export class ClientHttp {
   #sendStray(sent: HttpRequestSent, member: SimMember): void {
     const { random, strays, scheduler, recorder } = this.#o;
     if (!random.chance(strays)) return;
+    this.strays++;
     scheduler.after(random.next() * random.pick([50, 1_000, 10_000]), () => {
       recorder.count("stray copy");
       // A connection that is closed: what is answered goes nowhere, and at once or never is it noticed.

@@ -65,6 +65,7 @@ export interface ClientOptions {
   readonly thinkMs: number;
   readonly holdMs: number;
   readonly strays: number;
+  readonly ownIds: boolean;
 }
 
 interface Session {
@@ -93,6 +94,8 @@ interface Hold extends Holding {
   readonly sequencer: string;
   /** True time. */
   readonly from: number;
+  /** True time of the last reading of the clocks that found it believed. */
+  believedAt: number;
   /** Its max-hold, in elapsed time. */
   readonly untilMs: number;
   isOver: boolean;
@@ -114,8 +117,6 @@ export class SimClient implements Believer {
   readonly #http: ClientHttp;
   readonly #pending = new Set<string>();
   #elapsed: Elapsed;
-  /** True time of the newest sample. */
-  #sampledAt = 0;
   #sessions = 0;
   #session: Session | undefined;
   #sequencers: OldSequencer[] = [];
@@ -169,8 +170,11 @@ export class SimClient implements Believer {
   /** Reads both clocks, as a client must at least once a second. */
   #now(): number {
     this.#elapsed = advanceElapsed(this.#elapsed, this.#process.sample());
-    this.#sampledAt = this.#o.scheduler.now;
-    return this.#elapsed.elapsedMs;
+    const { elapsedMs } = this.#elapsed;
+    for (const hold of this.#session?.holds ?? []) {
+      if (elapsedMs < deadlineOf(hold)) hold.believedAt = this.#o.scheduler.now;
+    }
+    return elapsedMs;
   }
 
   /** The same without reading: what it would find. */
@@ -213,10 +217,8 @@ export class SimClient implements Believer {
     const { session, wanted, fence, from } = hold;
     session.holds.splice(session.holds.indexOf(hold), 1);
     const trueNow = this.#o.scheduler.now;
-    const late = this.#peek() - Math.min(session.lease.validUntilMs, hold.untilMs);
-    const deadline =
-      late <= 0 ? trueNow : Math.max(this.#sampledAt, trueNow - late / this.#process.clockRate);
-    const to = Math.min(trueNow, deadline);
+    const lateMs = Math.max(0, this.#peek() - deadlineOf(hold));
+    const to = Math.max(hold.believedAt, trueNow - lateMs / this.#process.clockRate);
     const { name, mode, permits, claimId } = wanted;
     const asked = { name, mode, permits };
     this.#o.history.believed({ client: this.name, sessionId: session.id, claimId, asked, fence, from, to });
@@ -458,13 +460,13 @@ export class SimClient implements Believer {
   }
 
   #want(session: Session, thread: number, held: readonly string[]): Wanted {
-    const { random, names, capacity } = this.#o;
+    const { random, names, capacity, ownIds } = this.#o;
     const name = random.pick(names.filter((each) => !held.includes(each)));
     const isPool = name.startsWith("pool");
     const number = ++session.claims;
     return {
       name,
-      claimId: random.chance(0.9) ? `${session.ref}_${number}` : `${session.id}-own-${number}`,
+      claimId: ownIds && random.chance(0.3) ? `${session.id}-own-${number}` : `${session.ref}_${number}`,
       mode: isPool ? "permits" : random.chance(0.3) ? "shared" : "exclusive",
       permits: isPool ? random.between(1, capacity) : 1,
       waitMs: random.pick([0, 40, 400, 3_000, 8_000]),
@@ -496,14 +498,20 @@ export class SimClient implements Believer {
     const giveUpAt = this.#now() + patienceMs;
     const first = this.#acquireRequest(session, wanted);
     let sent = first;
+    const straysBefore = this.#http.strays;
+    // The server may miss it for so long that it cancels the claim: not sooner than 500 ms after an answer.
+    let missedAtMs = Infinity;
     for (;;) {
       const sentAtMs = this.#now();
+      if (sentAtMs > missedAtMs) calling.left();
+      missedAtMs = sentAtMs + (sent.pollMs ?? 0) + 450;
       const whole = yield* until(
         this.#http.attempt(sent, Math.min(attemptMs, Math.max(1, giveUpAt - sentAtMs))),
       );
       const answer = whole === undefined ? undefined : fromBatch(sent, whole);
       if (!this.#isTrusted(session)) break;
-      if (answer === undefined) calling.left();
+      const isCopied = this.#http.strays > straysBefore;
+      if (answer === undefined || isUndecided(answer) || isCopied) calling.left();
       if (answer?.status === 500) throw new Violation("no-500", JSON.stringify(answer.body));
       if (answer === undefined || isUndecided(answer)) {
         if (this.#now() >= giveUpAt) {
@@ -551,6 +559,7 @@ export class SimClient implements Believer {
         fence,
         sequencer: resource?.sequencer ?? "",
         from: scheduler.now,
+        believedAt: scheduler.now,
         untilMs: leftMs === undefined ? Infinity : sentAtMs + leftMs,
         isOver: false,
       };
@@ -587,14 +596,19 @@ export class SimClient implements Believer {
         ],
       });
     }
-    const body = { ...common, pollMs: random.pick([0, 100, 1_000]) };
-    if (mode === "permits") return post(`/v1/semaphores/${name}:acquire`, { ...body, ...pool });
-    return post(`/v1/locks/${name}:acquire`, { ...body, mode });
+    const pollMs = random.pick([0, 100, 1_000]);
+    const body = { ...common, pollMs };
+    const sent =
+      mode === "permits"
+        ? post(`/v1/semaphores/${name}:acquire`, { ...body, ...pool })
+        : post(`/v1/locks/${name}:acquire`, { ...body, mode });
+    return { ...sent, pollMs };
   }
 
   #pollRequest(session: Session, claimId: string): HttpRequestSent {
-    const target = `/v1/claims/${claimId}?pollMs=${this.#o.random.pick([100, 1_000])}`;
-    return { method: "GET", target, headers: { "holdfast-session": session.id }, body: undefined };
+    const pollMs = this.#o.random.pick([100, 1_000]);
+    const target = `/v1/claims/${claimId}?pollMs=${pollMs}`;
+    return { method: "GET", target, headers: { "holdfast-session": session.id }, body: undefined, pollMs };
   }
 
   *#work(hold: Hold): Routine {
@@ -625,7 +639,8 @@ export class SimClient implements Believer {
       until<T>((resume) => scheduler.after(0.1 + random.next() * 2, () => resume(ask())));
     const value = yield* onTheWay(() => resource.read(grip));
     if (value === undefined) return recorder.count("stale use refused");
-    if (random.chance(0.3)) yield* this.#process.sleep(random.next() * 3);
+    // The longer it takes, the likelier that this process sleeps through its lease before it writes.
+    if (random.chance(0.5)) yield* this.#process.sleep(random.next() * Math.max(3, this.#o.holdMs / 4));
     const accepted = yield* onTheWay(() => resource.write(grip, value));
     recorder.count(accepted ? "use" : "stale use refused");
   }
@@ -782,7 +797,7 @@ export class SimClient implements Believer {
     const body = random.pick([
       { sweepBudget: random.between(1, 50) },
       { disconnectGraceMs: random.pick([500, 10_000]) },
-      { rememberedClaimsPerSession: random.between(2, 40) },
+      ...(this.#o.ownIds ? [] : [{ rememberedClaimsPerSession: random.between(2, 40) }]),
       { defaultTtlMs: random.pick([10_000, 15_000]) },
     ]);
     const sent: HttpRequestSent = { method: "PUT", target: "/v1/cluster/settings", headers: {}, body };
@@ -791,9 +806,15 @@ export class SimClient implements Believer {
   }
 }
 
-function isBelieved({ session, untilMs, wanted }: Hold, elapsedMs: number): boolean {
+/** In elapsed time. */
+function deadlineOf({ session, untilMs }: Hold): number {
+  return Math.min(session.lease.validUntilMs, untilMs);
+}
+
+function isBelieved(hold: Hold, elapsedMs: number): boolean {
+  const { session, wanted } = hold;
   const { lease } = session;
-  if (session.isOver || isOver(lease) || elapsedMs >= Math.min(lease.validUntilMs, untilMs)) return false;
+  if (session.isOver || isOver(lease) || elapsedMs >= deadlineOf(hold)) return false;
   return !lease.ended.some(({ claimId }) => claimId === wanted.claimId);
 }
 

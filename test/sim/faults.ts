@@ -195,7 +195,7 @@ export class Faults {
         // Rather one that holds something: that is where a pause hurts.
         const holding = clients.filter(({ heldClaims }) => heldClaims.length > 0);
         const client = random.pick(holding.length > 0 ? holding : clients);
-        return client.pause(random.between(100, 10_000));
+        return client.pause(random.pick([0.1, 1.2, 2]) * random.next() * this.#plan.ttlMs + 50);
       }
       case "client-clock":
         return random.pick(clients).jumpWallClock(random.pick([-60_000, -500, 300, 2_000, 60_000]));

@@ -72,7 +72,7 @@ export class HistoryWriter {
     if (to > from) this.#healthy.push({ from, to });
   }
 
-  finish(facts: Pick<History, "capacities" | "drift" | "lockDelayMs">): History {
+  finish(facts: Pick<History, "capacities" | "drift" | "lockDelayMs" | "remembered">): History {
     return {
       operations: this.#operations,
       beliefs: this.#beliefs,

@@ -28,6 +28,8 @@ export interface HttpRequestSent {
   readonly target: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: unknown;
+  /** How long it may be held, as it says itself. */
+  readonly pollMs?: number;
 }
 
 export interface HttpAnswer {
@@ -67,6 +69,8 @@ export class SimMember {
   #boot = 0;
   #requests = 0;
   #isOpening = false;
+  /** True time until which it was last seen alive. */
+  #aliveUntil = 0;
   #isPaused = false;
   #backlog: (() => void)[] = [];
   #tickMissed = false;
@@ -100,6 +104,11 @@ export class SimMember {
   /** Its process runs: it answers, or reads its disk before it can. */
   get isUp(): boolean {
     return this.#driver !== undefined || this.#isOpening;
+  }
+
+  /** Its process ran at some time since then. */
+  wasAliveSince(time: number): boolean {
+    return this.#driver !== undefined || this.#aliveUntil >= time;
   }
 
   get isPaused(): boolean {
@@ -235,6 +244,7 @@ export class SimMember {
 
   crash(how: string): void {
     if (!this.isUp) return;
+    this.#aliveUntil = this.#o.scheduler.now;
     this.#driver?.stop();
     this.#driver = undefined;
     this.#http = undefined;

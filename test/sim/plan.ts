@@ -43,6 +43,8 @@ export interface Plan {
   readonly cancelOnDisconnect: boolean;
   /** Chance that a request arrives once more, much later. */
   readonly strays: number;
+  /** Clients choose ids of their own form too; these are safe only as long as they are remembered. */
+  readonly ownIds: boolean;
   /** Every so many entries the whole state is hashed and checked. */
   readonly wholeEvery: number;
   /** What the locks protect checks fences. Without, the checker must see stale writes get through. */
@@ -123,6 +125,7 @@ export function planOf(seed: number): Plan {
     downMaxMs: random.pick([60, 1_000, 4_000]),
     cancelOnDisconnect: random.chance(0.6),
     strays: some(0.5, 0.01, 0),
+    ownIds: random.chance(0.3),
     staysBroken: random.chance(0.4),
     faults: faultKinds.filter(() => random.chance(0.3)),
   };
@@ -181,11 +184,17 @@ function calmPlan(
     downMaxMs: 1_000,
     cancelOnDisconnect: true,
     strays: 0.01,
+    ownIds: false,
     staysBroken: false,
     faults: calmFaults,
   };
 }
 
 export function isCalm(plan: Plan): boolean {
-  return plan.loss === 0 && plan.faults.every((kind) => calmFaults.includes(kind));
+  return (
+    plan.loss === 0 &&
+    plan.delayMax <= 5 &&
+    plan.diskMaxMs <= 2 &&
+    plan.faults.every((kind) => calmFaults.includes(kind))
+  );
 }

@@ -171,7 +171,7 @@ export class World implements FaultWorld {
       ...defaultSettings,
       electionTimeoutMaxMs: 2 * tickMs * electionTicks,
       tombstoneMs: 120_000,
-      rememberedClaimsPerSession: between(2, 40),
+      rememberedClaimsPerSession: this.plan.ownIds ? 1_024 : between(2, 40),
       sweepBudget: between(1, 50),
       disconnectGraceMs: between(1, 10) * 1_000,
       lockDelayMs: between(0, 5_000),
@@ -205,6 +205,7 @@ export class World implements FaultWorld {
           thinkMs: this.plan.thinkMs,
           holdMs: this.plan.holdMs,
           strays: this.plan.strays,
+          ownIds: this.plan.ownIds,
         }),
       );
     }
@@ -343,6 +344,7 @@ export class World implements FaultWorld {
       // A client that is slow by `drift` against a server that is fast by as much.
       drift: 2.5 * this.plan.drift,
       lockDelayMs,
+      remembered: this.plan.ownIds ? 1_024 : 2,
     });
   }
 
@@ -398,7 +400,7 @@ export class World implements FaultWorld {
     const limit = 2.5 * this.plan.tickMs * this.plan.electionTicks + 2 * passedMs;
     for (const member of this.members) {
       const isLeading = member.driver?.notLeading() === undefined && member.driver !== undefined;
-      if (!isLeading || member.isPaused || this.#hears(member) * 2 > this.members.length) {
+      if (!isLeading || member.isPaused || this.#hears(member, passedMs) * 2 > this.members.length) {
         this.#alone.delete(member);
         continue;
       }
@@ -408,12 +410,15 @@ export class World implements FaultWorld {
     }
   }
 
-  /** Members from which something can reach it now, itself among them. */
-  #hears(member: SimMember): number {
+  /** Members from which something may have reached it since the last look, itself among them. */
+  #hears(member: SimMember, passedMs: number): number {
+    // A link that goes on and off may have been on between two looks.
+    if (this.plan.faults.includes("flap")) return this.members.length;
+    const since = this.scheduler.now - passedMs;
     const heard = this.members.filter(
       (other) =>
         other === member ||
-        (other.driver !== undefined && !other.isPaused && !this.network.isCut(other.name, member.name)),
+        (other.wasAliveSince(since) && !other.isPaused && !this.network.isCut(other.name, member.name)),
     );
     return heard.length;
   }
