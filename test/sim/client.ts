@@ -224,6 +224,10 @@ export class SimClient implements Believer {
     this.#o.history.believed({ client: this.name, sessionId: session.id, claimId, asked, fence, from, to });
   }
 
+  #stopBelievingAll({ holds }: Session): void {
+    for (let hold = holds[0]; hold !== undefined; hold = holds[0]) this.#stopBelieving(hold);
+  }
+
   // ---- the process ---------------------------------------------------------------------------------------------------
 
   start(): void {
@@ -236,7 +240,7 @@ export class SimClient implements Believer {
     recorder.note(this.name, "crashes");
     const session = this.#session;
     if (session !== undefined) {
-      for (const hold of [...session.holds]) this.#stopBelieving(hold);
+      this.#stopBelievingAll(session);
       history.abandoned(session.id);
     }
     this.#session = undefined;
@@ -389,7 +393,8 @@ export class SimClient implements Believer {
     // It stops before it says that it has seen it.
     recorder.note(this.name, `is told of ends: ${[...ended].join(" ")}`);
     recorder.count("told of ends");
-    for (const hold of [...session.holds]) if (ended.has(hold.wanted.claimId)) this.#stopBelieving(hold);
+    const over = session.holds.filter(({ wanted }) => ended.has(wanted.claimId));
+    for (const hold of over) this.#stopBelieving(hold);
     if (this.#o.random.chance(0.9)) session.seen = grant.revision;
   }
 
@@ -397,7 +402,7 @@ export class SimClient implements Believer {
     if (session.isOver) return;
     this.#o.recorder.note(this.name, `lost ${session.id} ${session.lease.phase}`);
     this.#o.recorder.count(`lease ${session.lease.phase}`);
-    for (const hold of [...session.holds]) this.#stopBelieving(hold);
+    this.#stopBelievingAll(session);
     session.isOver = true;
   }
 
@@ -405,7 +410,7 @@ export class SimClient implements Believer {
     const { history, recorder } = this.#o;
     const label = `close ${session.id}`;
     this.#begin(label);
-    for (const hold of [...session.holds]) this.#stopBelieving(hold);
+    this.#stopBelievingAll(session);
     session.isOver = true;
     const calling = history.call({ kind: "close", client: this.name, sessionId: session.id });
     const giveUpAt = this.#now() + this.#o.ttlMs;
