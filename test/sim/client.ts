@@ -439,9 +439,9 @@ export class SimClient implements Believer {
       if (draw < 0.8) yield* this.#useLock(session, thread, []);
       else if (draw < 0.88) yield* this.#lookName();
       else if (draw < 0.92) yield* this.#checkSequencer();
-      else if (draw < 0.94) yield* this.#pollClaims(session);
-      else if (draw < 0.95) yield* this.#kill();
-      else if (draw < 0.96) yield* this.#changeSettings();
+      else if (draw < 0.955) yield* this.#pollClaims(session);
+      else if (draw < 0.96) yield* this.#kill();
+      else if (draw < 0.965) yield* this.#changeSettings();
       else if (draw < 0.97) yield* this.#releaseAnothers(session);
       else yield* this.#lookClaim(session);
     }
@@ -474,8 +474,8 @@ export class SimClient implements Believer {
       claimId: ownIds && random.chance(0.3) ? `${session.id}-own-${number}` : `${session.ref}_${number}`,
       mode: isPool ? "permits" : random.chance(0.3) ? "shared" : "exclusive",
       permits: isPool ? random.between(1, capacity) : 1,
-      waitMs: random.pick([0, 40, 400, 3_000, 8_000]),
-      maxHoldMs: random.chance(0.1) ? random.pick([20, 150, 1_500]) : undefined,
+      waitMs: random.pick([0, 0, 40, 400, 3_000, 8_000]),
+      maxHoldMs: random.chance(0.03) ? random.pick([20, 150, 1_500]) : undefined,
       owner: random.pick([undefined, undefined, `t${thread}`, "same"]),
     };
   }

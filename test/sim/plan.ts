@@ -150,12 +150,12 @@ function sizesOf(
   const isCrowd = random.chance(0.03);
   return {
     clients: isCrowd ? random.pick([20, 40, 200]) : random.between(2, 7),
-    threads: isCrowd ? 1 : random.between(1, 3),
-    locks: isCrowd ? random.between(1, 20) : random.between(1, 4),
+    threads: isCrowd ? 1 : random.between(1, 4),
+    locks: isCrowd ? random.between(1, 20) : random.between(1, 8),
     pools: random.pick([0, 1, 1, 2]),
-    lockDelayMs: random.pick([0, 200, 1_000]),
-    thinkMs: isCrowd ? 2_000 : random.pick([0, 1, 10, 100]),
-    holdMs: isCrowd ? 100 : random.pick([10, 10, 20, 300, 3_000]),
+    lockDelayMs: random.pick([0, 200, 200, 1_000]),
+    thinkMs: isCrowd ? 1_000 : random.pick([0, 1, 10, 50]),
+    holdMs: isCrowd ? 100 : random.pick([5, 10, 10, 20, 300, 3_000]),
     calmMs: 3_000,
     everyMs: random.pick([600, 1_300, 2_600]),
     wholeEvery: isCrowd ? 301 : random.pick([7, 31, 101, 101]),
