@@ -10,10 +10,10 @@ import type { DiskAbilities } from "./disks.ts";
 import { exitText, isRefusal, type Member, type Members } from "./members.ts";
 import { together, type Undo } from "./network.ts";
 import type { Flow } from "./proxy.ts";
-import { type FaultKind, type PlannedFault, spareOf } from "./schedule.ts";
+import { type FaultKind, isLight, type PlannedFault, spareOf } from "./schedule.ts";
 
 export type Injection =
-  | { readonly kind: "installed"; readonly detail: string }
+  | { readonly kind: "installed"; readonly detail: string; readonly hitLeader?: boolean }
   /** This machine cannot do it. */
   | { readonly kind: "skipped"; readonly reason: string }
   /** It was tried, and whether it was what it should be cannot be said. */
@@ -39,11 +39,17 @@ export async function carryOut(fault: PlannedFault, context: FaultContext): Prom
   if (fault.kind === "client-pause") return context.pauseClient();
   const victims = await victimsOf(fault, context);
   if (victims.length === 0) return { kind: "indeterminate", reason: "nobody was left to hit" };
-  for (const { id } of victims) context.taken.add(id);
+  const leader = await context.members.currentLeader();
+  // Who is only slowed down or cut for an instant is still there for the rest.
+  const away = isLight(fault.kind) ? [] : victims;
+  for (const { id } of away) context.taken.add(id);
   try {
-    return await hit(fault, victims, context);
+    const injection = await hit(fault, victims, context);
+    return injection.kind === "installed"
+      ? { ...injection, hitLeader: leader !== undefined && victims.includes(leader) }
+      : injection;
   } finally {
-    for (const { id } of victims) context.taken.delete(id);
+    for (const { id } of away) context.taken.delete(id);
   }
 }
 
@@ -56,7 +62,10 @@ export function missingFor(kind: FaultKind, { mount, cut }: DiskAbilities): stri
 const wantsAlwaysLeader: ReadonlySet<FaultKind> = new Set(["leader-from-peers", "clients-from-leader"]);
 
 async function victimsOf(fault: PlannedFault, { members, taken }: FaultContext): Promise<readonly Member[]> {
-  const free = members.left.filter(({ id, isUp }) => isUp && !taken.has(id));
+  const needsDisk = fault.kind === "disk-full" || fault.kind === "power-cut";
+  const free = members.left.filter(
+    ({ id, isUp, disk }) => isUp && !taken.has(id) && (!needsDisk || disk !== undefined),
+  );
   const leader = await members.currentLeader();
   const isWanted = fault.wantsLeader || wantsAlwaysLeader.has(fault.kind);
   const wished = fault.victims.map((at) => members.all[at]);
@@ -66,9 +75,8 @@ async function victimsOf(fault: PlannedFault, { members, taken }: FaultContext):
   );
   const away = members.all.length - members.left.length + taken.size;
   const spare = spareOf(members.all.length) - away;
-  const isLight =
-    fault.kind === "slow-link" || fault.kind === "reset" || fault.kind === "clients-from-leader";
-  const most = fault.isQuorumSafe && !isLight ? spare : members.all.length;
+  const takesNobody = isLight(fault.kind) || fault.kind === "clients-from-leader";
+  const most = fault.isQuorumSafe && !takesNobody ? spare : members.all.length;
   return (order as readonly Member[]).slice(0, Math.min(countOf(fault, members), most));
 }
 

@@ -158,7 +158,7 @@ export class Members {
     const unexpected: UnexpectedExit[] = [];
     const disks: Disk[] = [];
     const all = places.map(({ id, httpPort }) => {
-      const disk = hasDisks ? Disk.mount(join(place, `${id}-disk`)) : undefined;
+      const disk = hasDisks ? mountOrNot(join(place, `${id}-disk`), timeline) : undefined;
       if (disk !== undefined) disks.push(disk);
       const node = new ClusterNode({
         id,
@@ -276,6 +276,16 @@ export class Members {
     await this.network.close();
     for (const disk of this.#disks) disk.unmount();
     rmSync(this.place, { recursive: true, force: true });
+  }
+}
+
+/** Where the loop devices are used up, some members have a disk of their own and some do not. */
+function mountOrNot(path: string, timeline: Timeline): Disk | undefined {
+  try {
+    return Disk.mount(path);
+  } catch (error) {
+    timeline.add("chaos", `no disk at ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
   }
 }
 

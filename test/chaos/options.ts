@@ -27,7 +27,7 @@ export const help = `npm run chaos -- [options]
 Real clusters of the built program under faults of processes, links, disks and clients, judged from what clients saw.
 
   --seed S      fixes which faults come, at whom, how long (not the timing of what they meet); default 1
-  --faults N    over both clusters; default 34, at least 1
+  --faults N    over both clusters of a round; default 34, with --minutes 120
   --minutes M   rounds with seeds S, S+1, … for so long, in place of one
   --nodes 3|5   only clusters of that size; default one of 3, then one of 5
   --keep        keep history, logs and timeline also when nothing is wrong
@@ -41,7 +41,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     isHelp: values.help,
     seed: whole("--seed", values.seed, 0, 2 ** 31),
     nodes: values.nodes === undefined ? [3, 5] : [nodes(values.nodes)],
-    faults: whole("--faults", values.faults, 1, 100_000),
+    faults: whole("--faults", values.faults ?? (values.minutes === undefined ? "34" : "120"), 1, 100_000),
     minutes: values.minutes === undefined ? undefined : whole("--minutes", values.minutes, 1, 10_000),
     isKept: values.keep,
     json: values.json,
@@ -56,7 +56,7 @@ function parse(args: readonly string[]) {
         help: { type: "boolean", default: false },
         seed: { type: "string", default: "1" },
         nodes: { type: "string" },
-        faults: { type: "string", default: "34" },
+        faults: { type: "string" },
         minutes: { type: "string" },
         keep: { type: "boolean", default: false },
         json: { type: "string" },

@@ -47,7 +47,8 @@ export function resultText(result: {
   const share = ((unknown / Math.max(1, operations)) * 100).toFixed(2);
   return [
     `seed ${seed}, ${nodes} nodes, ${seconds} s`,
-    `  faults: ${sum("installed")} installed, ${sum("skipped")} skipped, ${sum("indeterminate")} indeterminate`,
+    `  faults: ${sum("installed")} installed, ${sum("skipped")} skipped, ${sum("indeterminate")} indeterminate; ` +
+      `${figures.leaderHits} hit the leader`,
     `  ${byKind.join(", ")}`,
     `  ${operations} operations, ${share} % unknown; ${perSecondBefore.toFixed(0)} op/s before the faults, ` +
       `${perSecondDuring?.toFixed(0) ?? "–"} op/s under them`,

@@ -49,6 +49,8 @@ export interface Figures {
   readonly longestOutageMs: number;
   readonly recoveryMs: number | undefined;
   readonly grants: number;
+  /** How many of the installed faults hit who led. */
+  readonly leaderHits: number;
   readonly uses: number;
   readonly refusedUses: number;
   readonly seconds: number;
@@ -75,6 +77,8 @@ const recoveryLimitMs = 2 * 2 * timing.electionTimeoutMs + 3_000;
 const readyLimitMs = 15_000;
 const warmUpMs = 1_500;
 const quietWindowMs = 4_000;
+/** An abandoned session may outlive its last renewal by almost three ttls (SEMANTICS §1 rules 5 and 6). */
+const aftermathMs = 3 * ttlMs + 4_000;
 
 interface Window {
   readonly from: number;
@@ -139,6 +143,7 @@ class Run {
       await this.#strike(strike, members, workers);
     }
     const recoveryMs = await this.#recover(members);
+    await this.#aftermath();
     const drainedMs = await workers.drain(waitMsMax + recoveryLimitMs);
     const limit = waitMsMax + recoveryLimitMs;
     this.#check(
@@ -262,6 +267,14 @@ class Run {
     return recovered;
   }
 
+  /** Long enough for whoever was abandoned to be gone for certain: only then can the judge say who is not. */
+  async #aftermath(): Promise<void> {
+    if (this.#options.isStopping()) return;
+    const from = nowMs();
+    await pause(aftermathMs);
+    this.#healthy.push({ from, to: nowMs() });
+  }
+
   /** Through every member: a write is decided and read. */
   async #lastWords(members: Members): Promise<void> {
     const failures: string[] = [];
@@ -293,7 +306,16 @@ class Run {
     await members.stop();
     const history = historyOf({ reports, resource: workers.resource, healthy: this.#healthy, spec });
     const findings = judge(history);
-    const figures = figuresOf(history, { quiet, windows: this.#windows, recoveryMs, began: this.#began });
+    const leaderHits = this.#done.filter(
+      ({ injection }) => injection.kind === "installed" && injection.hitLeader === true,
+    ).length;
+    const figures = figuresOf(history, {
+      leaderHits,
+      quiet,
+      windows: this.#windows,
+      recoveryMs,
+      began: this.#began,
+    });
     this.#gates(figures);
     this.#check("no promise is broken", findings.length === 0, findingsText(findings));
     this.#check(
@@ -370,14 +392,15 @@ const emptyHistory: History = {
 
 function figuresOf(
   { operations, beliefs, uses }: History,
-  times: {
+  known: {
+    readonly leaderHits: number;
     readonly quiet: Window;
     readonly windows: readonly Window[];
     readonly recoveryMs: number | undefined;
     readonly began: number;
   },
 ): Figures {
-  const { quiet, windows, recoveryMs, began } = times;
+  const { leaderHits, quiet, windows, recoveryMs, began } = known;
   const answers = operations.flatMap(({ answeredAt }) => answeredAt ?? []).sort((a, b) => a - b);
   const within = ({ from, to }: Window) => answers.filter((at) => at >= from && at < to).length;
   const lengthOf = (of: readonly Window[]) => of.reduce((sum, { from, to }) => sum + to - from, 0) / 1_000;
@@ -395,6 +418,7 @@ function figuresOf(
     longestOutageMs: Math.round(gaps.reduce((most, gap) => Math.max(most, gap), 0)),
     recoveryMs: recoveryMs === undefined ? undefined : Math.round(recoveryMs),
     grants: new Set(beliefs.map(({ fence }) => fence)).size,
+    leaderHits,
     uses: uses.length,
     refusedUses: uses.filter(({ accepted }) => !accepted).length,
     seconds: Math.round((nowMs() - began) / 1_000),

@@ -76,6 +76,11 @@ export function shareOfKinds(seed: number, part: number, parts: number): readonl
   return shuffled(faultKinds, createPrng(seed, "kinds")).filter((_, i) => i % parts === part);
 }
 
+/** It takes no member away from the rest. */
+export function isLight(kind: FaultKind): boolean {
+  return kind === "client-pause" || kind === "slow-link" || kind === "reset";
+}
+
 /** Members that may be away while the rest still decides. */
 export function spareOf(nodes: number): number {
   return Math.floor((nodes - 1) / 2);
@@ -91,8 +96,6 @@ const isAlone: ReadonlySet<FaultKind> = new Set([
   "power-cut",
   "bridge",
 ]);
-/** They take nobody away. */
-const isLight: ReadonlySet<FaultKind> = new Set(["client-pause", "slow-link", "reset"]);
 
 function planFault({ seed, nodes, ttlMs }: ScheduleOptions, kind: FaultKind, index: number): PlannedFault {
   const random = createPrng(seed, `fault ${index} of ${nodes}`);
@@ -106,7 +109,7 @@ function planFault({ seed, nodes, ttlMs }: ScheduleOptions, kind: FaultKind, ind
     victims: shuffled(
       Array.from({ length: nodes }, (_, i) => i),
       random,
-    ).slice(0, isLight.has(kind) ? 1 : taken),
+    ).slice(0, isLight(kind) ? 1 : taken),
     isQuorumSafe: !breaksQuorum && kind !== "clients-from-leader",
     holdMs: holdMsOf(kind, ttlMs, random),
     draws: Array.from({ length: 8 }, () => random.next()),
@@ -157,7 +160,7 @@ function canShare(a: PlannedFault, b: PlannedFault, nodes: number): boolean {
   if (isAlone.has(a.kind) || isAlone.has(b.kind)) {
     return a.kind === "client-pause" || b.kind === "client-pause";
   }
-  const takenBy = ({ kind, victims }: PlannedFault) => (isLight.has(kind) ? 0 : victims.length);
+  const takenBy = ({ kind, victims }: PlannedFault) => (isLight(kind) ? 0 : victims.length);
   return takenBy(a) + takenBy(b) <= spareOf(nodes);
 }
 
