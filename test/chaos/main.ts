@@ -11,7 +11,7 @@ import { historyLines } from "./judge.ts";
 import { type ChaosOptions, help, parseOptions, UsageError } from "./options.ts";
 import { countsOf, type FaultCounts, resultText, timelineText } from "./report.ts";
 import { type RunResult, runCluster } from "./run.ts";
-import { faultKinds, shareOfKinds } from "./schedule.ts";
+import { shareOfKinds } from "./schedule.ts";
 
 /** Resolves to the exit code: 0 all kept, 1 something is broken, 64 wrong arguments. A signal ends it with 130. */
 export async function main(args: readonly string[], root: string): Promise<number> {
@@ -73,7 +73,7 @@ class ChaosSession {
   }
 
   async #round(seed: number): Promise<void> {
-    const { nodes, faults, isKept } = this.#options;
+    const { nodes, faults, kinds, isKept } = this.#options;
     const abilities = probeDisks();
     for (const [part, count] of nodes.entries()) {
       if (this.#isStopping) return;
@@ -83,7 +83,8 @@ class ChaosSession {
         seed,
         nodes: count,
         faults: share,
-        mustHave: shareOfKinds(seed, part, nodes.length),
+        mustHave: shareOfKinds(kinds, { seed, part, parts: nodes.length }),
+        kinds,
         abilities,
         progress: (line) => process.stderr.write(`chaos: seed ${seed}, ${line}\n`),
         isStopping: () => this.#isStopping,
@@ -122,14 +123,15 @@ class ChaosSession {
     let failed = checks.length - passed;
     let skipped = 0;
     const lacking: string[] = [];
-    for (const kind of faultKinds) {
+    const { kinds } = this.#options;
+    for (const kind of kinds) {
       const missing = missingFor(kind, abilities);
       const times = this.#written.reduce((sum, { faults }) => sum + faults[kind].installed, 0);
       if (missing !== undefined) {
         skipped++;
         process.stdout.write(`skipped: ${kind}: ${missing}\n`);
       } else if (times > 0) passed++;
-      else if (this.#options.faults >= faultKinds.length) {
+      else if (this.#options.faults >= kinds.length) {
         failed++;
         lacking.push(kind);
       }

@@ -2,6 +2,7 @@
  * The arguments of `npm run chaos`. Says what is wrong with them and never starts anything.
  */
 import { parseArgs } from "node:util";
+import { type FaultKind, faultKinds } from "./schedule.ts";
 
 export interface ChaosOptions {
   readonly isHelp: boolean;
@@ -10,6 +11,8 @@ export interface ChaosOptions {
   readonly nodes: readonly number[];
   /** Over all clusters of one round. */
   readonly faults: number;
+  /** Only these. */
+  readonly kinds: readonly FaultKind[];
   /** Undefined: one round. Else rounds with rising seeds until so much time has passed. */
   readonly minutes: number | undefined;
   /** Keep what was written also when nothing is wrong. */
@@ -28,6 +31,7 @@ Real clusters of the built program under faults of processes, links, disks and c
 
   --seed S      fixes which faults come, at whom, how long (not the timing of what they meet); default 1
   --faults N    over both clusters of a round; default 34, with --minutes 120
+  --kinds A,B   only these of ${faultKinds.join(", ")}
   --minutes M   rounds with seeds S, S+1, … for so long, in place of one
   --nodes 3|5   only clusters of that size; default one of 3, then one of 5
   --keep        keep history, logs and timeline also when nothing is wrong
@@ -42,6 +46,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     seed: whole("--seed", values.seed, 0, 2 ** 31),
     nodes: values.nodes === undefined ? [3, 5] : [nodes(values.nodes)],
     faults: whole("--faults", values.faults ?? (values.minutes === undefined ? "34" : "120"), 1, 100_000),
+    kinds: values.kinds === undefined ? faultKinds : values.kinds.split(",").map(kind),
     minutes: values.minutes === undefined ? undefined : whole("--minutes", values.minutes, 1, 10_000),
     isKept: values.keep,
     json: values.json,
@@ -57,6 +62,7 @@ function parse(args: readonly string[]) {
         seed: { type: "string", default: "1" },
         nodes: { type: "string" },
         faults: { type: "string" },
+        kinds: { type: "string" },
         minutes: { type: "string" },
         keep: { type: "boolean", default: false },
         json: { type: "string" },
@@ -70,6 +76,12 @@ function parse(args: readonly string[]) {
 function nodes(text: string): number {
   if (text === "3" || text === "5") return Number(text);
   throw new UsageError(`--nodes takes 3 or 5, not ${text}`);
+}
+
+function kind(text: string): FaultKind {
+  const found = faultKinds.find((one) => one === text.trim());
+  if (found === undefined) throw new UsageError(`--kinds takes ${faultKinds.join(", ")}, not ${text}`);
+  return found;
 }
 
 function whole(option: string, text: string, min: number, max: number): number {

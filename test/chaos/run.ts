@@ -19,6 +19,7 @@ export interface RunOptions {
   readonly nodes: number;
   readonly faults: number;
   readonly mustHave: readonly FaultKind[];
+  readonly kinds: readonly FaultKind[];
   readonly abilities: DiskAbilities;
   readonly progress: (line: string) => void;
   /** True once a signal came: no more faults. */
@@ -105,6 +106,7 @@ class Run {
   readonly #healthy: Healthy[] = [];
   readonly #checks: Check[] = [];
   readonly #began = nowMs();
+  #aftermathWindow: Window | undefined;
   #members: Members | undefined;
   #workers: Workers | undefined;
   #closed: () => void = () => {};
@@ -122,7 +124,7 @@ class Run {
   }
 
   async play(): Promise<RunResult> {
-    const { seed, nodes, faults, mustHave, abilities } = this.#options;
+    const { seed, nodes, faults, mustHave, kinds, abilities } = this.#options;
     const members = await Members.start({
       count: nodes,
       timeline: this.#timeline,
@@ -138,7 +140,7 @@ class Run {
     const quiet = await this.#quietWindow();
     await control;
 
-    for (const strike of createSchedule({ seed, nodes, faults, mustHave, ttlMs })) {
+    for (const strike of createSchedule({ seed, nodes, faults, mustHave, kinds, ttlMs })) {
       if (this.#options.isStopping()) break;
       await this.#strike(strike, members, workers);
     }
@@ -272,7 +274,8 @@ class Run {
     if (this.#options.isStopping()) return;
     const from = nowMs();
     await pause(aftermathMs);
-    this.#healthy.push({ from, to: nowMs() });
+    this.#aftermathWindow = { from, to: nowMs(), isQuorumSafe: true };
+    this.#healthy.push({ from, to: this.#aftermathWindow.to });
   }
 
   /** Through every member: a write is decided and read. */
@@ -317,6 +320,7 @@ class Run {
       began: this.#began,
     });
     this.#gates(figures);
+    this.#afterHealing(history);
     this.#check("no promise is broken", findings.length === 0, findingsText(findings));
     this.#check(
       "faults come to what they should",
@@ -342,6 +346,23 @@ class Run {
       logs: members.all.map(({ node }) => node.logPath),
       dispose: () => this.end(),
     };
+  }
+
+  /** What is asked of a cluster that is well is answered: nobody has to give up any more. */
+  #afterHealing({ operations }: History): void {
+    const window = this.#aftermathWindow;
+    if (window === undefined) return;
+    // A keepalive is called off when its session is closed.
+    const asked = operations.filter(
+      ({ kind, sentAt }) => kind !== "keepalive" && sentAt >= window.from && sentAt < window.to,
+    );
+    const open = asked.filter(({ answeredAt }) => answeredAt === undefined);
+    const which = open.map(({ id, kind, client }) => `#${id} ${kind} of ${client}`).slice(0, 5);
+    this.#check(
+      "everything asked after the healing is answered",
+      open.length === 0 && asked.length > 0,
+      `${asked.length - open.length} of ${asked.length}${which.length > 0 ? `; not ${which.join(", ")}` : ""}`,
+    );
   }
 
   #gates({ perSecondBefore, perSecondDuring, operations, unknown }: Figures): void {
@@ -409,7 +430,7 @@ function figuresOf(
   const first = windows[0]?.from ?? quiet.from;
   const last = windows.at(-1)?.to ?? quiet.to;
   const during = answers.filter((at) => at >= first && at <= last);
-  const gaps = during.map((at, i) => at - (during[i - 1] ?? first));
+  const gaps = [...during, last].map((at, i) => at - (during[i - 1] ?? first));
   return {
     operations: operations.length,
     unknown: operations.length - answers.length,

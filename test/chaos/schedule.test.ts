@@ -11,7 +11,8 @@ import {
 const ttlMs = 3_200;
 
 function scheduleOf(seed: number, nodes = 5, faults = 200): readonly Strike[] {
-  return createSchedule({ seed, nodes, faults, mustHave: shareOfKinds(seed, 0, 1), ttlMs });
+  const mustHave = shareOfKinds(faultKinds, { seed, part: 0, parts: 1 });
+  return createSchedule({ seed, nodes, faults, mustHave, kinds: faultKinds, ttlMs });
 }
 
 function faultsOf(strikes: readonly Strike[]): readonly PlannedFault[] {
@@ -33,7 +34,7 @@ it("every kind that must come comes, as far as there are faults for them", () =>
 
 it("two clusters share the kinds among them", () => {
   for (let seed = 0; seed < 50; seed++) {
-    const parts = [0, 1].map((part) => shareOfKinds(seed, part, 2));
+    const parts = [0, 1].map((part) => shareOfKinds(faultKinds, { seed, part, parts: 2 }));
     expect(parts.flat().toSorted()).toEqual([...faultKinds].toSorted());
   }
 });

@@ -55,25 +55,29 @@ export interface ScheduleOptions {
   readonly seed: number;
   readonly nodes: number;
   readonly faults: number;
-  /** Kinds that must come, as far as there are faults for them; the rest is drawn. */
+  /** Kinds that must come, as far as there are faults for them; the rest is drawn from `kinds`. */
   readonly mustHave: readonly FaultKind[];
+  readonly kinds: readonly FaultKind[];
   readonly ttlMs: number;
 }
 
 export function createSchedule(options: ScheduleOptions): readonly Strike[] {
-  const { seed, nodes, faults, mustHave } = options;
+  const { seed, nodes, faults, mustHave, kinds: allowed } = options;
   const order = createPrng(seed, `order of ${nodes}`);
   const must = shuffled(mustHave, order).slice(0, faults);
-  const drawn = Array.from({ length: faults - must.length }, () => order.pick(faultKinds));
+  const drawn = Array.from({ length: faults - must.length }, () => order.pick(allowed));
   // Shuffled together: what must come is not always what comes first.
   const kinds = shuffled([...must, ...drawn], order);
   const planned = kinds.map((kind, index) => planFault(options, kind, index));
   return inStrikes(planned, options);
 }
 
-/** The kinds that run `part` of `parts` must have, so that together they have all. */
-export function shareOfKinds(seed: number, part: number, parts: number): readonly FaultKind[] {
-  return shuffled(faultKinds, createPrng(seed, "kinds")).filter((_, i) => i % parts === part);
+/** Those of `kinds` that run `part` of `parts` must have, so that together they have all. */
+export function shareOfKinds(
+  kinds: readonly FaultKind[],
+  { seed, part, parts }: { readonly seed: number; readonly part: number; readonly parts: number },
+): readonly FaultKind[] {
+  return shuffled(kinds, createPrng(seed, "kinds")).filter((_, i) => i % parts === part);
 }
 
 /** It takes no member away from the rest. */
