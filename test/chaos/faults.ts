@@ -357,12 +357,16 @@ async function flip(fault: PlannedFault, member: Member, { complain }: FaultCont
   member.start();
   member.expect(isRefusal);
   const until = performance.now() + startLimitMs;
-  while (member.isUp && performance.now() < until && !(await member.isReady())) await pause(30);
+  let wasReady = false;
+  while (member.isUp && performance.now() < until && !wasReady) {
+    wasReady = await member.isReady();
+    if (!wasReady) await pause(30);
+  }
   if (member.isUp) {
     // It runs right, or it is wrong: that is for the judge. Its older copy may never be used again.
     member.isDamaged = true;
     rmSync(kept, { recursive: true, force: true });
-    if (!(await member.isReady())) complain(`${member.id} with ${what} neither refuses nor becomes ready`);
+    if (!wasReady) complain(`${member.id} with ${what} neither refuses nor becomes ready`);
     return installed(`${member.id} started with ${what} and runs`);
   }
   const exit = await member.node.exit;

@@ -51,7 +51,7 @@ export function resultText(result: {
       `${figures.leaderHits} hit the leader`,
     `  ${byKind.join(", ")}`,
     `  ${operations} operations, ${share} % unknown; ${perSecondBefore.toFixed(0)} op/s before the faults, ` +
-      `${perSecondDuring?.toFixed(0) ?? "–"} op/s under them`,
+      `${perSecondDuring.toFixed(0)} op/s in ${figures.safeSeconds.toFixed(0)} s with a majority under them`,
     `  longest time without an answer ${figures.longestOutageMs} ms; a leader ${figures.recoveryMs ?? "–"} ms after the last`,
     `  ${grants} grants believed in, ${uses} uses of the resource, ${refusedUses} refused`,
     ...checks.filter(({ isKept }) => !isKept).map(({ name, detail }) => `  BROKEN: ${name}: ${detail}`),

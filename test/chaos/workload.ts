@@ -92,6 +92,9 @@ async function begin(given: WorkloadSpec): Promise<void> {
   await Promise.all(given.clients.map((name) => new Player(name, given).play()));
 }
 
+/** One of the names that are held for seconds now and then. */
+const longHeld = "nightly";
+
 /** One client, for as long as the run lasts. */
 class Player {
   readonly #options: ClientOptions;
@@ -194,14 +197,16 @@ class Player {
 
   async #useHold(session: Session, hold: Hold, options: AcquireOptions): Promise<void> {
     const random = this.#random;
-    const { mode, permits } = hold.asked;
-    const { name } = this.#options;
+    const { name, mode, permits } = hold.asked;
+    const client = this.#options.name;
     if (mode !== "permits" && hold.isBelieved()) {
-      const taken = await useResource(name, hold);
+      const taken = await useResource(client, hold);
       if (random.chance(0.3)) await pause(random.between(1, 12));
       if (mode === "exclusive" && taken.accepted && hold.isBelieved())
-        await useResource(name, hold, { read: taken.counter, wrote: taken.counter + 1 });
+        await useResource(client, hold, { read: taken.counter, wrote: taken.counter + 1 });
     }
+    // Long enough for everything that may happen to a lease to happen under a hold.
+    if (name === longHeld && random.chance(0.04)) await pause(random.between(500, 3_000));
     if (options.maxHoldMs !== undefined && random.chance(0.7)) await pause(options.maxHoldMs * 1.2);
     if (random.chance(0.06)) await session.check(hold);
     if (random.chance(0.03)) await session.acquire(hold.claimId, options);
