@@ -9,8 +9,8 @@ import { probeDisks } from "./disks.ts";
 import { missingFor } from "./faults.ts";
 import { historyLines } from "./judge.ts";
 import { type ChaosOptions, help, parseOptions, UsageError } from "./options.ts";
-import { countsOf, type FaultCounts, resultText, timelineText } from "./report.ts";
-import { type RunResult, runCluster } from "./run.ts";
+import { countsOf, type FaultCounts, momentsText, resultText, timelineText } from "./report.ts";
+import { type Left, type RunResult, runCluster } from "./run.ts";
 import { shareOfKinds } from "./schedule.ts";
 
 /** Resolves to the exit code: 0 all kept, 1 something is broken, 64 wrong arguments. A signal ends it with 130. */
@@ -38,6 +38,9 @@ interface Written {
   readonly faults: FaultCounts;
   readonly kept: string | undefined;
 }
+
+/** More faults than this that came to nothing: then the run did not do what it says. */
+const vainShareMax = 0.15;
 
 class ChaosSession {
   readonly #options: ChaosOptions;
@@ -92,6 +95,10 @@ class ChaosSession {
           this.#open.add(end);
           return () => void this.#open.delete(end);
         },
+        onCollapse: (left) => {
+          if (!this.#isStopping)
+            this.#keepFiles(left, { "timeline.txt": momentsText(left.timeline.moments) });
+        },
       });
       const isBroken = result.checks.some((check) => !check.isKept);
       const kept = isBroken || isKept ? this.#keep(result) : undefined;
@@ -103,15 +110,22 @@ class ChaosSession {
     }
   }
 
-  /** Returns where it is. */
   #keep(result: RunResult): string {
-    const place = join(this.#root, "test/.artifacts/chaos", `seed-${result.seed}-${result.nodes}-nodes`);
+    const { history } = result;
+    return this.#keepFiles(result, {
+      "timeline.txt": timelineText(result),
+      "history.jsonl": historyLines(history),
+    });
+  }
+
+  /** Returns where they are. */
+  #keepFiles({ seed, nodes, logs }: Left, files: Readonly<Record<string, string>>): string {
+    const place = join(this.#root, "test/.artifacts/chaos", `seed-${seed}-${nodes}-nodes`);
     rmSync(place, { recursive: true, force: true });
     mkdirSync(place, { recursive: true });
-    writeFileSync(join(place, "timeline.txt"), timelineText(result));
-    writeFileSync(join(place, "history.jsonl"), historyLines(result.history));
-    for (const log of result.logs) if (existsSync(log)) copyFileSync(log, join(place, basename(log)));
-    process.stderr.write(`chaos: timeline, history and logs are in ${place}\n`);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(place, name), text);
+    for (const log of logs) if (existsSync(log)) copyFileSync(log, join(place, basename(log)));
+    process.stderr.write(`chaos: what is left to look at is in ${place}\n`);
     return place;
   }
 
@@ -136,6 +150,15 @@ class ChaosSession {
         lacking.push(kind);
       }
     }
+    const tried = this.#written.flatMap(({ faults }) => Object.values(faults));
+    const installed = tried.reduce((sum, one) => sum + one.installed, 0);
+    const vain = tried.reduce((sum, one) => sum + one.indeterminate, 0);
+    const isMeant = vain <= vainShareMax * (installed + vain);
+    if (isMeant) passed++;
+    else failed++;
+    process.stdout.write(
+      `${installed} faults installed, ${vain} came to nothing${isMeant ? "" : ": too many"}\n`,
+    );
     if (lacking.length > 0) process.stdout.write(`never installed: ${lacking.join(", ")}\n`);
     const { json } = this.#options;
     if (json !== undefined) {

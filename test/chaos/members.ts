@@ -77,7 +77,9 @@ export class Member {
     this.#timeline.add(this.id, `started as process ${this.node.pid}`);
     void this.node.exit.then((exit) => {
       this.#setUp(false);
-      const isExpected = this.#expected?.(exit) === true || (this.isDamaged && isRefusal(exit));
+      const hasNoticed = this.isDamaged && isRefusal(exit);
+      if (hasNoticed) this.outBecause = "its directory was damaged";
+      const isExpected = this.#expected?.(exit) === true || hasNoticed;
       this.#timeline.add(this.id, `ended: ${exitText(exit)}${isExpected ? "" : ", which nobody expected"}`);
       if (isExpected) return;
       this.#unexpected.push({ id: this.id, exit, said: this.node.stderr.split("\n").slice(-12).join("\n") });

@@ -78,8 +78,6 @@ export function timelineText({ timeline, history, done, checks, findings }: RunR
       text: `${accepted ? "took" : "REFUSED"} ${mode} ${name} of ${client}, fence ${fence}, ${read} to ${wrote}`,
     }),
   );
-  const all = [...timeline.moments, ...operations, ...beliefs, ...uses].sort((a, b) => a.at - b.at);
-  const start = all[0]?.at ?? 0;
   return [
     ...checks.map(({ name, isKept, detail }) => `${isKept ? "kept" : "BROKEN"}: ${name}: ${detail}`),
     ...findings.map(
@@ -87,11 +85,19 @@ export function timelineText({ timeline, history, done, checks, findings }: RunR
     ),
     ...done.map(({ fault, injection }) => `fault ${fault.index} ${fault.kind}: ${injectionText(injection)}`),
     "",
-    ...all.map(
-      ({ at, who, text }) => `${((at - start) / 1_000).toFixed(4).padStart(10)} ${who.padEnd(9)} ${text}`,
-    ),
-    "",
+    momentsText([...timeline.moments, ...operations, ...beliefs, ...uses]),
   ].join("\n");
+}
+
+/** In the order of time, in seconds from the first on. */
+export function momentsText(moments: readonly Moment[]): string {
+  const sorted = moments.toSorted((a, b) => a.at - b.at);
+  const start = sorted[0]?.at ?? 0;
+  const lines = sorted.map(({ at, who, text }) => {
+    const seconds = ((at - start) / 1_000).toFixed(4).padStart(10);
+    return `${seconds} ${who.padEnd(9)} ${text}\n`;
+  });
+  return lines.join("");
 }
 
 function momentsOf(operation: Operation): readonly Moment[] {

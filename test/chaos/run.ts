@@ -26,6 +26,17 @@ export interface RunOptions {
   readonly isStopping: () => boolean;
   /** Told how to end all at once, and again when that is no longer needed. */
   readonly onOpen: (end: () => Promise<void>) => () => void;
+  /** Called before a rejection, while the files are still there. */
+  readonly onCollapse: (left: Left) => void;
+}
+
+/** What there is to look at, however far it came. */
+export interface Left {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly timeline: Timeline;
+  /** Paths of the members' logs. */
+  readonly logs: readonly string[];
 }
 
 export interface Done {
@@ -58,17 +69,13 @@ export interface Figures {
   readonly seconds: number;
 }
 
-export interface RunResult {
-  readonly seed: number;
-  readonly nodes: number;
+export interface RunResult extends Left {
   readonly done: readonly Done[];
   readonly figures: Figures;
   readonly checks: readonly Check[];
   readonly findings: readonly Finding[];
-  readonly timeline: Timeline;
   readonly history: History;
-  /** Paths of the members' logs; they are there until `dispose`. */
-  readonly logs: readonly string[];
+  /** Removes the logs too. */
   readonly dispose: () => Promise<void>;
 }
 
@@ -90,11 +97,13 @@ interface Window {
   readonly isQuorumSafe: boolean;
 }
 
+/** Rejects when it could not be played to its end. */
 export async function runCluster(options: RunOptions): Promise<RunResult> {
   const run = new Run(options);
   try {
     return await run.play();
   } catch (error) {
+    options.onCollapse(run.left());
     await run.end();
     throw error;
   }
@@ -117,6 +126,12 @@ class Run {
   constructor(options: RunOptions) {
     this.#options = options;
     this.#closed = options.onOpen(() => this.end());
+  }
+
+  left(): Left {
+    const { seed, nodes } = this.#options;
+    const logs = this.#members?.all.map(({ node }) => node.logPath) ?? [];
+    return { seed, nodes, timeline: this.#timeline, logs };
   }
 
   /** Everything that was started; may be called again. */
@@ -231,10 +246,6 @@ class Run {
     this.#windows.push({ from, to: healedAt, isQuorumSafe });
     const lacking = await members.unready(readyLimitMs);
     for (const member of lacking) {
-      if (member.isDamaged && !member.isUp) {
-        member.outBecause = "its directory was damaged";
-        continue;
-      }
       this.#complain(
         `${member.id} is not ready ${readyLimitMs} ms after ${faults.map(({ kind }) => kind).join(" and ")}`,
       );
@@ -336,17 +347,13 @@ class Run {
     const { unexpected } = members;
     const exits = unexpected.map(({ id, exit }) => `${id}: ${exitText(exit)}`);
     this.#check("members end only as they should", exits.length === 0, exits.join("; ") || "all");
-    const { seed, nodes } = this.#options;
     return {
-      seed,
-      nodes,
+      ...this.left(),
       done: this.#done,
       figures,
       checks: this.#checks,
       findings,
-      timeline: this.#timeline,
       history,
-      logs: members.all.map(({ node }) => node.logPath),
       dispose: () => this.end(),
     };
   }
