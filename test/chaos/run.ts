@@ -408,6 +408,8 @@ function workloadOf(seed: number, urls: readonly string[]): Omit<WorkloadSpec, "
     semaphores: [
       ["pool", 4],
       ["gate", 2],
+      ["db", 3],
+      ["upload/slots", 6],
     ],
     thinkMs: 8,
   };

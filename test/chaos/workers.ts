@@ -13,7 +13,7 @@ import type { Timeline } from "./timeline.ts";
 
 /** Two that play clients, two that are stopped, one that takes what the stopped ones held. */
 const players = 2;
-const clientsEach = 10;
+const clientsEach = 12;
 export const unfencedName = "control/unfenced";
 export const fencedName = "control/fenced";
 
@@ -116,9 +116,7 @@ export class Workers {
     await Promise.all(
       this.#all.map(async (worker, at) => {
         const isPlayer = at < players;
-        const clients = isPlayer
-          ? Array.from({ length: clientsEach }, (_, i) => `c${at + 1}${"abcdefghij"[i]}`)
-          : [];
+        const clients = isPlayer ? Array.from({ length: clientsEach }, (_, i) => `c${at + 1}-${i + 1}`) : [];
         const ready = worker.next(["ready"], 20_000);
         worker.say({ kind: "begin", spec: { ...this.#options.spec, clients } });
         if ((await ready) === undefined) throw new Error(`${worker.name} is not ready`);

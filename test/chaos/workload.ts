@@ -185,7 +185,7 @@ class Player {
 
   /** Hot ones for the rules among many, one of its own for the traffic. */
   #lockName(): string {
-    return this.#random.chance(0.4) ? `own/${this.#options.name}` : this.#random.pick(this.#spec.locks);
+    return this.#random.chance(0.55) ? `own/${this.#options.name}` : this.#random.pick(this.#spec.locks);
   }
 
   /** Also what was never known to be held: an acquire that is still under way must not hold later. */
