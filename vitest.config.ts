@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: [
-            "test/{base,raft,locks,codec,api,config,sim,client,docs,bench}/**/*.test.ts",
+            "test/{base,raft,locks,codec,api,config,sim,check,client,docs,bench}/**/*.test.ts",
             "test/*.test.ts",
           ],
           pool: "threads",

@@ -11,7 +11,7 @@ import type { Command, KeepAliveItem, LockMode, Metadata, ResourceRequest } from
 import { type SettingName, type Settings, settingNames } from "../locks/settings.ts";
 import { DecodeError, safeInteger } from "./entry.ts";
 
-const commandFormat = 2;
+const commandFormat = 3;
 const packr = new Packr({ useRecords: false });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
 

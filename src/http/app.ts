@@ -9,6 +9,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import {
   type FastifyError,
   type FastifyInstance,
@@ -18,11 +19,9 @@ import {
 } from "fastify";
 import { decodePathPart } from "../api/names.ts";
 import { matchRoute, type RouteId, type RouteMatch, routeIds, routeOf } from "../api/routes.ts";
-import { batch } from "./batch.ts";
-import { acquireLock, acquireSemaphore, claim, getClaim, releaseClaim, shrinkClaim } from "./claims.ts";
 import { handleClientError, noteRequest } from "./client-error.ts";
-import { getCluster, transferLeadership } from "./cluster.ts";
-import { Exchange, type HttpContext } from "./exchange.ts";
+import { Exchange, type HttpContext, type HttpRequest } from "./exchange.ts";
+import { handlers, type NodeRoute } from "./handlers.ts";
 import {
   bugFound,
   commonHeaders,
@@ -33,50 +32,7 @@ import {
   retryHeaders,
 } from "./problems.ts";
 import { answerHealth, answerOpenApi } from "./process.ts";
-import { problemOfError } from "./request-errors.ts";
-import {
-  deleteSemaphore,
-  getLock,
-  getSemaphore,
-  listLocks,
-  listSemaphores,
-  setSemaphore,
-} from "./resources.ts";
-import { checkSequencers } from "./sequencers.ts";
-import { getSessionClaims } from "./session-claims.ts";
-import { closeSession, getSession, keepAlive, killSession, listSessions, openSession } from "./sessions.ts";
-import { getSettings, putSettings } from "./settings.ts";
-
-/** Answered by the process itself, whether it has a node or not. */
-type ProcessRoute = "livez" | "readyz" | "get-openapi";
-
-const handlers: Readonly<Record<Exclude<RouteId, ProcessRoute>, (exchange: Exchange) => void>> = {
-  "open-session": openSession,
-  "list-sessions": listSessions,
-  "get-session": getSession,
-  "keep-alive": keepAlive,
-  "close-session": closeSession,
-  "kill-session": killSession,
-  "get-session-claims": getSessionClaims,
-  "acquire-lock": acquireLock,
-  "list-locks": listLocks,
-  "get-lock": getLock,
-  "acquire-semaphore": acquireSemaphore,
-  "list-semaphores": listSemaphores,
-  "get-semaphore": getSemaphore,
-  "set-semaphore": setSemaphore,
-  "delete-semaphore": deleteSemaphore,
-  claim,
-  "get-claim": getClaim,
-  "release-claim": releaseClaim,
-  "shrink-claim": shrinkClaim,
-  "check-sequencers": checkSequencers,
-  batch,
-  "get-cluster": getCluster,
-  "get-settings": getSettings,
-  "put-settings": putSettings,
-  "transfer-leadership": transferLeadership,
-};
+import { invalidFields, problemOfError } from "./request-errors.ts";
 
 /** What the table said about a request, kept beside it until its handler runs. */
 interface Asked {
@@ -210,7 +166,7 @@ function addRoute(app: FastifyInstance, context: HttpContext, id: RouteId): void
 
 function answerRoute(
   context: HttpContext,
-  id: keyof typeof handlers,
+  id: NodeRoute,
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
@@ -228,8 +184,48 @@ function answerRoute(
   }
   const { target, match } = askedOf(request);
   const param = match.kind === "route" ? match.param : "";
-  const exchange = new Exchange(context, { request, reply }, { node, target, param });
+  const { socket } = request.raw;
+  const connection = connectionOf(context, socket);
+  const exchange = new Exchange(
+    context,
+    {
+      request: requestOf(request),
+      connection,
+      respond: (status, headers, text) => reply.code(status).headers(headers).send(text),
+    },
+    { node, target, param },
+  );
+  if (socket.destroyed) exchange.handleHangUp();
   exchange.guard(() => handlers[id](exchange));
+}
+
+function requestOf(request: FastifyRequest): HttpRequest {
+  const { id, headers, query, body } = request;
+  return {
+    id,
+    headers,
+    query,
+    body,
+    faultsOf: (part, schema) => {
+      const validate = request.compileValidationSchema(schema);
+      return validate(part) === true ? undefined : invalidFields(validate.errors ?? [], "body");
+    },
+  };
+}
+
+/**
+ * The requests under way on a connection. Its close is watched once for all of them: a response that waits behind
+ * another one of its connection never hears of it.
+ */
+function connectionOf({ connections }: HttpContext, socket: Socket): Set<Exchange> {
+  const known = connections.get(socket);
+  if (known !== undefined) return known;
+  const exchanges = new Set<Exchange>();
+  connections.set(socket, exchanges);
+  socket.once("close", () => {
+    for (const exchange of exchanges) exchange.handleHangUp();
+  });
+  return exchanges;
 }
 
 function answerProblem(

@@ -20,7 +20,6 @@ import {
   problemBody,
 } from "./problems.ts";
 import { claimView } from "./render.ts";
-import { invalidFields } from "./request-errors.ts";
 import { keepAliveResult } from "./sessions.ts";
 
 type Operation = Readonly<Record<string, unknown>> & { readonly op?: unknown };
@@ -132,10 +131,8 @@ class RunningBatch {
     if (schema === undefined) {
       throw invalid("/op", `must be one of ${Object.keys(batchOperations).join(", ")}`);
     }
-    const validate = this.#exchange.request.compileValidationSchema(schema);
-    if (validate(operation) !== true) {
-      throw new ProblemError(invalidFields(validate.errors ?? [], "body"));
-    }
+    const fault = this.#exchange.request.faultsOf(operation, schema);
+    if (fault !== undefined) throw new ProblemError(fault);
     switch (operation.op) {
       case "acquire":
         return this.#acquire(operation as ClaimBody, i, done);
@@ -150,7 +147,7 @@ class RunningBatch {
 
   #acquire(body: ClaimBody, i: number, done: Done): void {
     if (body.pollMs !== undefined && body.pollMs !== 0) throw badRequest("In a batch pollMs is 0.");
-    const claimId = body.claimId ?? madeClaimId();
+    const claimId = body.claimId ?? madeClaimId(this.#exchange);
     const proposal = acquireProposal(body, {
       sessionId: presentedSession(this.#exchange, body.sessionId),
       claimId,

@@ -5,7 +5,6 @@
  *   acquire ─▶ propose ─▶ held 200 · refused 423 · waiting ─▶ watch ─▶ 200 · 423 · 410
  *                                                              └ pollMs over ─▶ confirmed read ─▶ 202 + Location
  */
-import { randomBytes } from "node:crypto";
 import { pollMsMax } from "../api/names.ts";
 import type {
   AcquireBody,
@@ -45,7 +44,7 @@ function acquire(exchange: Exchange, body: AcquireBody, resource: ResourceReques
   const settings = settingsFor(exchange);
   if (settings === undefined) return;
   const sessionId = presentedSession(exchange, body.sessionId);
-  const claimId = body.claimId ?? madeClaimId();
+  const claimId = body.claimId ?? madeClaimId(exchange);
   const proposal = acquireProposal(body, { sessionId, claimId, resource, settings, isKept: false });
   const { node } = exchange;
   const made = body.claimId === undefined ? { claimId } : undefined;
@@ -97,8 +96,8 @@ function acquire(exchange: Exchange, body: AcquireBody, resource: ResourceReques
 }
 
 /** 96 random bits: nobody guesses it, nobody else makes it. */
-export function madeClaimId(): string {
-  return `c_${randomBytes(12).toString("hex")}`;
+export function madeClaimId({ context }: Exchange): string {
+  return `c_${context.host.randomHex(12)}`;
 }
 
 function answerAcquire(exchange: Exchange, claim: Claim, view: View): void {
@@ -202,15 +201,15 @@ function hold(exchange: Exchange, { id }: Claim, { pollMs, show, movedKeepsId }:
     }),
   );
   // A majority confirms "still waiting" too; until it did, a grant is still an answer.
-  const timer = setTimeout(() => {
+  const callOff = exchange.context.host.after(pollMs, () => {
     readConfirmed(exchange, (view) => {
       const still = view.state.claims.get(id);
       if (still === undefined) exchange.problem(claimUnknown);
       else show(still, view);
     });
-  }, pollMs);
+  });
   exchange.onEnd(() => {
-    clearTimeout(timer);
+    callOff();
     stop();
   });
 }

@@ -3,8 +3,6 @@
  * one after the client hung up, goes nowhere. Also the road to the leader: 307, or 503 when nobody leads.
  * It never decides what an answer says.
  */
-import type { Socket } from "node:net";
-import type { FastifyReply, FastifyRequest } from "fastify";
 import { InvariantError } from "../base/assert.ts";
 import type { Outcome } from "../locks/outcomes.ts";
 import type { HoldfastNode, NotLeading, Proposal, Reply, View } from "../node/contract.ts";
@@ -22,13 +20,35 @@ import {
   retryHeaders,
 } from "./problems.ts";
 
+/** What handlers need of the world beside the node. The simulator has another one. */
+export interface HttpHost {
+  /** Runs `run` after so many milliseconds; returns how to call it off. */
+  after(ms: number, run: () => void): () => void;
+  /** Random bytes that nobody guesses, two digits each. */
+  randomHex(bytes: number): string;
+}
+
+/** A request as its handler sees it: parsed, and held to the schema of its route. */
+export interface HttpRequest {
+  readonly id: string;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly query: unknown;
+  readonly body: unknown;
+  /** What is wrong with a part of the body that has a schema of its own; undefined when nothing is. */
+  faultsOf(part: unknown, schema: object): Problem | undefined;
+}
+
+/** Writes the one answer. */
+export type Respond = (status: number, headers: Readonly<Record<string, string>>, text: string) => void;
+
 /** What all requests of one server share. */
 export interface HttpContext {
   readonly options: HttpServerOptions;
   readonly limits: HttpLimits;
+  readonly host: HttpHost;
   readonly underWay: Set<Exchange>;
   /** The same by connection: when it closes, all of them lost their client. */
-  readonly connections: WeakMap<Socket, Set<Exchange>>;
+  readonly connections: WeakMap<object, Set<Exchange>>;
   /** Requests under way by the claim that they ask for; "the last one closed" is counted here. */
   readonly claimRequests: Map<string, number>;
   isClosing: boolean;
@@ -43,7 +63,7 @@ export interface Applied {
 
 export class Exchange {
   readonly context: HttpContext;
-  readonly request: FastifyRequest;
+  readonly request: HttpRequest;
   readonly node: HoldfastNode;
   /** Path and query as they came, and the undecoded `{name}` or `{id}`. */
   readonly target: string;
@@ -56,25 +76,28 @@ export class Exchange {
   readonly #cleanUps: (() => void)[] = [];
   #hungUp: (() => void) | undefined;
   #shutDown: (() => void) | undefined;
-  readonly #reply: FastifyReply;
+  readonly #respond: Respond;
   readonly #connection: Set<Exchange>;
 
+  /** `connection`: the requests under way on the same one. */
   constructor(
     context: HttpContext,
-    fastify: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+    from: {
+      readonly request: HttpRequest;
+      readonly respond: Respond;
+      readonly connection: Set<Exchange>;
+    },
     asked: { readonly node: HoldfastNode; readonly target: string; readonly param: string },
   ) {
     this.context = context;
-    this.request = fastify.request;
-    this.#reply = fastify.reply;
+    this.request = from.request;
+    this.#respond = from.respond;
+    this.#connection = from.connection;
     this.node = asked.node;
     this.target = asked.target;
     this.param = asked.param;
     context.underWay.add(this);
-    const { socket } = this.request.raw;
-    this.#connection = connectionOf(context, socket);
     this.#connection.add(this);
-    if (socket.destroyed) this.handleHangUp();
   }
 
   /** Answered, or the client is gone. */
@@ -215,12 +238,10 @@ export class Exchange {
   }
 
   #write(status: number, type: string, body: object): void {
-    this.#reply
-      .code(status)
-      .headers(commonHeaders(this.context.options, this.requestId))
-      .headers(this.#headers)
-      .type(type)
-      .send(JSON.stringify(body));
+    const headers = commonHeaders(this.context.options, this.requestId);
+    Object.assign(headers, this.#headers);
+    headers["content-type"] = type;
+    this.#respond(status, headers, JSON.stringify(body));
   }
 }
 
@@ -259,21 +280,6 @@ export function unappliedProblem(context: HttpContext, reply: Unapplied, made?: 
     default:
       return { code: "overloaded", detail: overloadText[reply.reason], facts: { reason: reply.reason } };
   }
-}
-
-/**
- * The requests under way on a connection. Its close is watched once for all of them: a response that waits behind
- * another one of its connection never hears of it.
- */
-function connectionOf({ connections }: HttpContext, socket: Socket): Set<Exchange> {
-  const known = connections.get(socket);
-  if (known !== undefined) return known;
-  const exchanges = new Set<Exchange>();
-  connections.set(socket, exchanges);
-  socket.once("close", () => {
-    for (const exchange of exchanges) exchange.handleHangUp();
-  });
-  return exchanges;
 }
 
 const overloadText = {

@@ -1,11 +1,12 @@
 /**
  * The HTTP server: listens, and stops without leaving anybody unanswered.
  */
+import { randomBytes } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { createApp } from "./app.ts";
 import type { HttpServer, HttpServerOptions } from "./contract.ts";
-import type { HttpContext } from "./exchange.ts";
+import type { HttpContext, HttpHost } from "./exchange.ts";
 import { defaultLimits, type HttpLimits } from "./limits.ts";
 
 /** The address cannot be used. The message is for a person; the process ends with exit code 71. */
@@ -35,10 +36,23 @@ export async function createHttpServer(
   return new RunningServer(context, app);
 }
 
-export function createContext(options: HttpServerOptions, limits: HttpLimits = defaultLimits): HttpContext {
+const realHost: HttpHost = {
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+  randomHex: (bytes) => randomBytes(bytes).toString("hex"),
+};
+
+export function createContext(
+  options: HttpServerOptions,
+  limits: HttpLimits = defaultLimits,
+  host: HttpHost = realHost,
+): HttpContext {
   return {
     options,
     limits,
+    host,
     underWay: new Set(),
     connections: new WeakMap(),
     claimRequests: new Map(),

@@ -36,9 +36,11 @@ export function getSessionClaims(exchange: Exchange): void {
       }),
     );
     // A majority confirms "nothing new" too.
-    const timer = setTimeout(() => readConfirmed(exchange, (view) => answer(view, true)), pollMs);
+    const callOff = exchange.context.host.after(pollMs, () =>
+      readConfirmed(exchange, (view) => answer(view, true)),
+    );
     exchange.onEnd(() => {
-      clearTimeout(timer);
+      callOff();
       stop();
     });
   });

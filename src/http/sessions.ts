@@ -1,7 +1,7 @@
 /**
  * /v1/sessions: open, renew, close, look. The id is its client's secret: only answers to whoever named it show it.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { isWellFormed } from "../api/names.ts";
 import type { KeepAliveBody, KillSessionBody, OpenSessionBody, SessionBody } from "../api/schemas.ts";
 import { unreachable } from "../base/assert.ts";
@@ -34,7 +34,7 @@ export function openSession(exchange: Exchange): void {
   if (settings === undefined) return;
   const label = body.label ?? "";
   if (!isWellFormed(label)) throw invalid("/label", "must be well-formed Unicode");
-  const sessionId = body.sessionId ?? randomBytes(16).toString("hex");
+  const sessionId = body.sessionId ?? exchange.context.host.randomHex(16);
   const proposal: Proposal = {
     kind: "open-session",
     sessionId,

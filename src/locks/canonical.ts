@@ -66,6 +66,7 @@ function hashClaim(hasher: Hasher, claim: Claim): void {
   if (claim.end !== undefined) {
     hasher.text(claim.end.reason).uint(claim.end.at).uint(claim.end.revision);
     if (claim.end.refusal !== undefined) hashRefusal(hasher, claim.end.refusal);
+    if (claim.end.denial !== undefined) hasher.text(JSON.stringify(claim.end.denial));
   }
 }
 

@@ -14,7 +14,16 @@ import { endClaim, isLost, ordinalOf, rememberEnded } from "./endings.ts";
 import { enqueue, maybeGrant, settleAround, settleResource } from "./grants.ts";
 import type { Outcome } from "./outcomes.ts";
 import { ownerConflict } from "./owners.ts";
-import type { Claim, ClaimedResource, LockState, Refusal, Resource, Session } from "./records.ts";
+import type {
+  Claim,
+  ClaimEnd,
+  ClaimedResource,
+  Denial,
+  LockState,
+  Refusal,
+  Resource,
+  Session,
+} from "./records.ts";
 import { claimedBy, dropIfIdle, refusalFor } from "./resources.ts";
 import { settledSession } from "./sessions.ts";
 import { sweepAll } from "./sweep.ts";
@@ -23,9 +32,11 @@ export function acquire(state: LockState, command: AcquireCommand, touched: Set<
   const session = settledSession(state, command.sessionId, touched);
   if ("kind" in session) return session;
   const known = state.claims.get(command.claimId);
-  if (known !== undefined) return answerAgain(known, command);
-  const conflict = conflictOfName(state, session, command.claimId) ?? ownerConflict(session, command);
+  if (known !== undefined) return answerAgain(state, known, command);
+  const conflict = conflictOfName(state, session, command.claimId);
   if (conflict !== undefined) return conflict;
+  const denial = ownerConflict(session, command);
+  if (denial !== undefined) return deny(state, session, command, denial);
   return quotaFor(state, session) ?? claimAnew(state, session, command);
 }
 
@@ -45,11 +56,13 @@ function conflictOfName(state: LockState, session: Session, claimId: string): Ou
 }
 
 /** The id is known: the same claim gets the same answer, anything else is a conflict. */
-function answerAgain(claim: Claim, command: AcquireCommand): Outcome {
+function answerAgain(state: LockState, claim: Claim, command: AcquireCommand): Outcome {
   if (claim.session.id !== command.sessionId || !isSameRequest(claim, command)) {
     return { kind: "claim-conflict", forgotten: false };
   }
-  if (claim.end === undefined || wasRefused(claim)) return { kind: "claim", claim };
+  const { end } = claim;
+  if (end?.denial !== undefined) return denied(state, end.denial) ?? { kind: "claim-ended", claim };
+  if (end === undefined || wasRefused(claim)) return { kind: "claim", claim };
   return isLost(claim) ? lost(claim) : { kind: "claim-ended", claim };
 }
 
@@ -103,7 +116,10 @@ function claimAnew(state: LockState, session: Session, command: AcquireCommand):
   const resources: ClaimedResource[] = [];
   for (const request of command.resources) {
     const claimed = claimedBy(state, request);
-    if ("kind" in claimed) return dropAll(state, resources, claimed);
+    if ("kind" in claimed) {
+      dropAll(state, resources, undefined);
+      return deny(state, session, command, claimed);
+    }
     resources.push(claimed);
   }
   const refusal = firstRefusal(resources);
@@ -206,15 +222,46 @@ export function shrink(state: LockState, command: ShrinkCommand, touched: Set<Re
   return { kind: "shrunk", claim };
 }
 
+/** Nobody waits or holds by it, but it is remembered: the same acquire, arriving late, must not be granted (§3). */
+function deny(state: LockState, session: Session, command: AcquireCommand, denial: Denial): Outcome {
+  const { claimId, resources, owner } = command;
+  const end = {
+    reason: "refused",
+    at: state.now,
+    revision: state.revision,
+    refusal: undefined,
+    denial,
+  } as const;
+  recordEnded(state, session, { id: claimId, asked: resources, owner, end });
+  return present(denied(state, denial), "what was found a moment ago");
+}
+
+/** The refusal again; undefined when what it named has moved on, and nobody must be sent there. */
+function denied(state: LockState, denial: Denial): Outcome | undefined {
+  if (denial.kind !== "already-held" && denial.kind !== "already-waiting") return denial;
+  const claim = state.claims.get(denial.claimId);
+  const isStill = claim?.state === (denial.kind === "already-held" ? "held" : "waiting");
+  return claim !== undefined && isStill ? { kind: denial.kind, claim } : undefined;
+}
+
 function cancelUnheard(state: LockState, session: Session, claimId: string): Outcome {
+  const end = { reason: "cancelled", at: state.now, revision: state.revision, refusal: undefined } as const;
+  const claim = recordEnded(state, session, { id: claimId, asked: [], owner: undefined, end });
+  return { kind: "released", claim };
+}
+
+/** A claim that was over before it began. */
+function recordEnded(
+  state: LockState,
+  session: Session,
+  facts: Pick<Claim, "id" | "asked" | "owner"> & { readonly end: ClaimEnd },
+): Claim {
   const claim: Claim = {
-    id: claimId,
+    ...facts,
     session,
-    asked: [],
     resources: [],
     lockDelayMs: undefined,
     maxHoldMs: undefined,
-    owner: undefined,
     metadata: [],
     cancelOnDisconnect: false,
     enqueuedRevision: state.revision,
@@ -223,11 +270,10 @@ function cancelUnheard(state: LockState, session: Session, claimId: string): Out
     state: "ended",
     revision: state.revision,
     grant: undefined,
-    end: { reason: "cancelled", at: state.now, revision: state.revision, refusal: undefined },
   };
-  state.claims.set(claimId, claim);
+  state.claims.set(claim.id, claim);
   rememberEnded(state, claim);
-  return { kind: "released", claim };
+  return claim;
 }
 
 /** The leader's word that nobody listens for this claim any more. Whatever has moved on since is left alone. */

@@ -5,20 +5,19 @@
  */
 import { assert } from "../base/assert.ts";
 import type { AcquireCommand } from "./commands.ts";
-import type { Outcome } from "./outcomes.ts";
-import type { Claim, ClaimedLock, Owner, Session } from "./records.ts";
+import type { Claim, ClaimedLock, Denial, Owner, Session } from "./records.ts";
 
 /** Why this owner may not ask for that now. Permits have no owner to be shared with: each claim is its own. */
-export function ownerConflict(session: Session, command: AcquireCommand): Outcome | undefined {
+export function ownerConflict(session: Session, command: AcquireCommand): Denial | undefined {
   if (command.owner === undefined) return undefined;
   const owner = session.owners.get(command.owner);
   if (owner === undefined) return undefined;
-  if (owner.waiting !== undefined) return { kind: "already-waiting", claim: owner.waiting };
+  if (owner.waiting !== undefined) return { kind: "already-waiting", claimId: owner.waiting.id };
   for (const request of command.resources) {
     if (request.kind !== "lock") continue;
     const claim = owner.held.get(request.name);
     if (claim !== undefined && covers(claim, request.name, request.mode))
-      return { kind: "already-held", claim };
+      return { kind: "already-held", claimId: claim.id };
   }
   return undefined;
 }

@@ -119,7 +119,18 @@ export interface ClaimEnd {
   readonly revision: number;
   /** For a claim that was never held: what the first answer said, to be said again. */
   readonly refusal: Refusal | undefined;
+  /** The same for an acquire that came to no place in any queue. */
+  readonly denial?: Denial;
 }
+
+/** Why an acquire was refused before it could wait or hold. Plain facts: what they name may be gone by the next time. */
+export type Denial =
+  | { readonly kind: "already-held"; readonly claimId: string }
+  | { readonly kind: "already-waiting"; readonly claimId: string }
+  | { readonly kind: "kind-mismatch"; readonly name: string; readonly is: Resource["kind"] }
+  | { readonly kind: "semaphore-unknown"; readonly name: string }
+  | { readonly kind: "exceeds-capacity"; readonly permits: number; readonly capacity: number }
+  | { readonly kind: "capacity-conflict"; readonly name: string; readonly capacity: number };
 
 /** Why not, and who is in the way: a copy, because those claims move on. */
 export interface Refusal {

@@ -6,7 +6,6 @@
 import { barrierBlock, barrierMode, freePermits, noBarriers } from "./barriers.ts";
 import type { ResourceRequest } from "./commands.ts";
 import { OrderedSet } from "./ordered-set.ts";
-import type { Outcome } from "./outcomes.ts";
 import type {
   Blocker,
   BlockReason,
@@ -14,6 +13,7 @@ import type {
   ClaimedLock,
   ClaimedPermits,
   ClaimedResource,
+  Denial,
   Lock,
   LockState,
   Refusal,
@@ -65,7 +65,7 @@ function createLock(state: LockState, name: string): Lock {
  * The record that a request names, made when the name has no state, with how the claim would stand to it; or why there
  * is none. Drop a new one with `dropIfIdle` when nothing comes of it.
  */
-export function claimedBy(state: LockState, request: ResourceRequest): ClaimedResource | Outcome {
+export function claimedBy(state: LockState, request: ResourceRequest): ClaimedResource | Denial {
   const { name } = request;
   const known = state.resources.get(name);
   if (known !== undefined && known.kind !== request.kind)

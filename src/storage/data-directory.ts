@@ -12,7 +12,8 @@ import { dirname, join, resolve } from "node:path";
 import { assert } from "../base/assert.ts";
 import { type Identity, memberId, type Roster } from "../base/identity.ts";
 import { chainStart } from "../raft/chain.ts";
-import { type AnchorFile, anchorFileName, createAnchorFile, nameBytesMax, openAnchorFile } from "./anchor.ts";
+import { anchorFileName, createAnchorFile, nameBytesMax, openAnchorFile } from "./anchor.ts";
+import type { AnchorFile } from "./anchor-slots.ts";
 import type { RaftStorage } from "./contract.ts";
 import { checkWhole, renewAnchor } from "./directory-check.ts";
 import {
@@ -244,7 +245,7 @@ async function openFounded(path: string, identity: Identity): Promise<FoundedDir
     const head = checkWhole(identity, anchor, content);
     const complaints = readComplaints(storePath, torn);
     if (complaints.length > 0) throw new DamageError(`LevelDB left something out: ${complaints.join("; ")}`);
-    await renewAnchor(anchor, head);
+    await renewed(anchor, head);
     const { clusterId, memberId: member } = anchor.state;
     const { entries, logBytes } = content;
     const storage = createLevelStorage({ db, anchor, clusterId, memberId: member, head, entries, logBytes });
@@ -256,6 +257,15 @@ async function openFounded(path: string, identity: Identity): Promise<FoundedDir
     if (refusal.code === "damaged" || refusal.code === "lost") rememberRefusal(path, refusal);
     throw refusal;
   }
+}
+
+function renewed(anchor: AnchorFile, head: StoreHead): Promise<void> {
+  return new Promise((fulfil, reject) => {
+    renewAnchor(anchor, head, (error) => {
+      if (error === undefined) fulfil();
+      else reject(error);
+    });
+  });
 }
 
 /** Looks at the files of a store that is not locked yet: what another process changes meanwhile is no damage. */

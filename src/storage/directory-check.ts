@@ -4,10 +4,10 @@
  */
 import { assert } from "../base/assert.ts";
 import { type Identity, memberId } from "../base/identity.ts";
-import type { AnchorFile } from "./anchor.ts";
+import type { AnchorFile } from "./anchor-slots.ts";
 import { DamageError, LossError } from "./failure.ts";
 import { isFounding, type StoreHead } from "./records.ts";
-import type { StoreContent } from "./store-check.ts";
+import type { StoreContent } from "./store-reader.ts";
 
 /** Returns the head that the node goes on from. Throws DamageError, LossError, DecodeError or NewerFormatError. */
 export function checkWhole(identity: Identity, anchor: AnchorFile, content: StoreContent): StoreHead {
@@ -41,12 +41,11 @@ export function checkWhole(identity: Identity, anchor: AnchorFile, content: Stor
 }
 
 /** Also when it is equal: it mends a torn slot, and it shows that the file can be written before anyone relies on it. */
-export function renewAnchor(anchor: AnchorFile, head: StoreHead): Promise<void> {
+export function renewAnchor(
+  anchor: AnchorFile,
+  head: StoreHead,
+  done: (error: Error | undefined) => void,
+): void {
   const { currentTerm: term, votedFor: vote } = head.hardState;
-  return new Promise((fulfil, reject) => {
-    anchor.write({ ...anchor.state, term, vote, step: head.step }, (error) => {
-      if (error === undefined) fulfil();
-      else reject(error);
-    });
-  });
+  anchor.write({ ...anchor.state, term, vote, step: head.step }, done);
 }

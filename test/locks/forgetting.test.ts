@@ -102,3 +102,58 @@ describe("how long a semaphore keeps somebody out", () => {
     expect(whenFree(1)).toEqual(["lock-delay", 6_100]);
   });
 });
+
+describe("an acquire that was refused for good is remembered under its id, so that a copy that comes late grants nothing", () => {
+  it("of an owner that had it, or waited: again while that is so, ended afterwards, never granted", () => {
+    const b = new Bench();
+    for (const id of ["s", "t"]) b.open(id);
+    b.acquire("t", "theirs");
+    b.acquire("s", "waits", { owner: "me", waitMs: 5_000 });
+    const refused = { owner: "me", lock: "free" } as const;
+    expect(b.acquire("s", "late", refused)).toMatchObject({
+      kind: "already-waiting",
+      claim: { id: "waits" },
+    });
+    expect(b.acquire("s", "late", refused)).toMatchObject({
+      kind: "already-waiting",
+      claim: { id: "waits" },
+    });
+
+    b.release("s", "waits");
+
+    expect(b.acquire("s", "late", refused)).toMatchObject({ kind: "claim-ended", claim: { id: "late" } });
+    expect(b.release("s", "late")).toMatchObject({ kind: "released" });
+    expect(b.state.heldCount).toBe(1);
+  });
+
+  it("of a name of the other kind: the same refusal again, also when the name is free by then", () => {
+    const b = new Bench();
+    for (const id of ["s", "t"]) b.open(id);
+    b.acquire("t", "theirs", { lock: "x" });
+    const refused = { semaphore: "x", permits: 1, capacity: 3 } as const;
+    expect(b.acquire("s", "late", refused)).toMatchObject({ kind: "kind-mismatch" });
+
+    b.release("t", "theirs");
+
+    expect(b.acquire("s", "late", refused)).toMatchObject({ kind: "kind-mismatch" });
+    expect(b.acquire("s", "new", refused)).toMatchObject({ claim: { state: "held" } });
+  });
+
+  it("of more permits than there are, of another capacity, of a semaphore that is not there", () => {
+    const b = new Bench();
+    b.open("s");
+    b.acquire("s", "first", { semaphore: "x", permits: 1, capacity: 2 });
+    const asked = {
+      unknown: { semaphore: "y" },
+      other: { semaphore: "x", capacity: 9 },
+      more: { semaphore: "x", permits: 5 },
+    };
+    for (const [id, what] of Object.entries(asked)) b.acquire("s", id, what);
+    b.release("s", "first");
+    b.acquire("s", "second", { semaphore: "y", permits: 1, capacity: 9 });
+
+    expect(b.acquire("s", "unknown", asked.unknown)).toEqual({ kind: "semaphore-unknown", name: "y" });
+    expect(b.acquire("s", "other", asked.other)).toMatchObject({ kind: "capacity-conflict" });
+    expect(b.acquire("s", "more", asked.more)).toMatchObject({ kind: "exceeds-capacity" });
+  });
+});

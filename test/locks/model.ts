@@ -37,6 +37,8 @@ interface ModelClaim {
   fence: number;
   grantedAt: number;
   reason: string;
+  /** The refusal of one that came to no place in any queue. */
+  readonly denial?: string;
 }
 
 interface ModelBarrier {
@@ -337,7 +339,7 @@ export class Model {
     if (a.owner !== undefined) {
       const own = this.claims.filter((c) => c.session === s && c.owner === a.owner);
       const waiting = own.find((c) => c.state === "waiting");
-      if (waiting !== undefined) return `already-waiting ${waiting.id}`;
+      if (waiting !== undefined) return this.#deny(s, a, `already-waiting ${waiting.id}`);
       const held = own.find(
         (c) =>
           c.state === "held" &&
@@ -345,15 +347,16 @@ export class Model {
           a.mode !== "permits" &&
           (c.mode === "exclusive" || c.mode === a.mode),
       );
-      if (held !== undefined) return `already-held ${held.id}`;
+      if (held !== undefined) return this.#deny(s, a, `already-held ${held.id}`);
     }
     const kind = this.#kindOf(a.name);
-    if (kind !== undefined && kind !== (a.mode === "permits" ? "semaphore" : "lock")) return "kind-mismatch";
+    if (kind !== undefined && kind !== (a.mode === "permits" ? "semaphore" : "lock"))
+      return this.#deny(s, a, "kind-mismatch");
     if (a.mode === "permits") {
       const capacity = this.semaphores.get(a.name)?.capacity ?? a.capacity;
-      if (capacity === undefined) return "semaphore-unknown";
-      if (a.capacity !== undefined && a.capacity !== capacity) return "capacity-conflict";
-      if (a.permits > capacity) return "exceeds-capacity";
+      if (capacity === undefined) return this.#deny(s, a, "semaphore-unknown");
+      if (a.capacity !== undefined && a.capacity !== capacity) return this.#deny(s, a, "capacity-conflict");
+      if (a.permits > capacity) return this.#deny(s, a, "exceeds-capacity");
       if (!this.semaphores.has(a.name)) this.semaphores.set(a.name, { capacity, isSet: false });
     }
     const claim: ModelClaim = {
@@ -380,7 +383,28 @@ export class Model {
     return describe(claim);
   }
 
+  /** Refused before it could wait, and remembered as that. */
+  #deny(session: ModelSession, a: ModelAcquire, denial: string): string {
+    this.#noteEnded(session, {
+      id: a.claim,
+      name: a.name,
+      mode: a.mode,
+      asked: a.permits,
+      owner: a.owner,
+      reason: "refused",
+      denial,
+    });
+    return denial;
+  }
+
   #again(c: ModelClaim): string {
+    if (c.denial !== undefined) {
+      const [what, id] = c.denial.split(" ");
+      if (id === undefined) return c.denial;
+      // What it named may have moved on: nobody is sent there any more.
+      const state = what === "already-held" ? "held" : "waiting";
+      return this.claims.some((other) => other.id === id && other.state === state) ? c.denial : "claim-ended";
+    }
     if (c.state !== "ended" || refusedReasons.includes(c.reason)) return describe(c);
     return lostReasons.includes(c.reason) && c.fence > 0 ? "claim-lost" : "claim-ended";
   }
@@ -401,22 +425,32 @@ export class Model {
   }
 
   #noteCancelled(session: ModelSession, id: string): void {
-    this.claims.push({
+    this.#noteEnded(session, {
       id,
-      session,
       name: "",
       mode: "exclusive",
       asked: 1,
-      order: this.revision,
       owner: undefined,
+      reason: "cancelled",
+    });
+  }
+
+  /** A claim that was over before it began. */
+  #noteEnded(
+    session: ModelSession,
+    facts: Pick<ModelClaim, "id" | "name" | "mode" | "asked" | "owner" | "reason" | "denial">,
+  ): void {
+    this.claims.push({
+      ...facts,
+      session,
+      order: this.revision,
       delay: undefined,
       maxHold: undefined,
       waitUntil: Infinity,
-      kept: 1,
+      kept: facts.asked,
       state: "ended",
       fence: 0,
       grantedAt: 0,
-      reason: "cancelled",
     });
   }
 

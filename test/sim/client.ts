@@ -1,17 +1,44 @@
 /**
- * A simulated client: one session, one claim at a time, retries with the same ids, and the rule of belief: it trusts a
- * hold from the answer on until its own deadline, counted from the *send* time of the keepalive that was answered
- * (SEMANTICS rule 9). It can crash and be paused; its clock may drift.
+ * A simulated client: sessions one after another, each kept alive by the real lease machine (`src/client/lease.ts`), and
+ * threads that lock, work and release through the real request handlers. It believes in a hold as SEMANTICS says: from
+ * the answer on until its own deadline, counted from the *send* time of what was answered. It can crash, be paused, hang
+ * up, be cut off, and its clocks may drift and jump. Everything that it does and is told goes into the history.
  */
 import type { Prng } from "../../src/base/prng.ts";
-import type { KeepAliveOutcome, Outcome } from "../../src/locks/outcomes.ts";
-import type { Claim } from "../../src/locks/records.ts";
-import { marginMs } from "../../src/locks/settings.ts";
-import type { Proposal, Reply } from "../../src/node/contract.ts";
-import type { NodeDriver } from "../../src/node/driver.ts";
-import type { SimMember } from "./member.ts";
+import { advanceElapsed, beginElapsed, type Elapsed } from "../../src/client/elapsed.ts";
+import {
+  beginLease,
+  isDue,
+  isOver,
+  type Lease,
+  type LeaseGrant,
+  type LeaseInput,
+  stepLease,
+  wakeAtMs,
+} from "../../src/client/lease.ts";
+import {
+  acquireAnswer,
+  checkAnswer,
+  closeAnswer,
+  isUndecided,
+  keepAliveAnswer,
+  killAnswer,
+  lookClaimAnswer,
+  lookNameAnswer,
+  openAnswer,
+  releaseAnswer,
+  revisionOf,
+  shrinkAnswer,
+} from "../check/answers.ts";
+import type { Asked } from "../check/history.ts";
+import { ClientHttp } from "./client-http.ts";
+import type { Calling, HistoryWriter } from "./history.ts";
+import type { HttpAnswer, HttpRequestSent, SimMember } from "./member.ts";
 import type { SimNetwork } from "./network.ts";
+import { ClientProcess, type Routine, until } from "./process.ts";
 import type { Believer, Holding, Recorder } from "./recorder.ts";
+import { Violation } from "./recorder.ts";
+import type { Grip, Resource } from "./resource.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 export interface ClientOptions {
@@ -20,90 +47,112 @@ export interface ClientOptions {
   readonly scheduler: Scheduler;
   readonly network: SimNetwork;
   readonly recorder: Recorder;
+  readonly history: HistoryWriter;
+  readonly resource: Resource;
   readonly members: readonly SimMember[];
   /** `pool-…` are semaphores, all others locks. */
   readonly names: readonly string[];
   readonly capacity: number;
-  /** Refs of other clients' sessions, for whoever plays the operator. */
+  /** Refs of live sessions of all clients, for whoever plays the operator. */
   readonly refs: () => readonly string[];
+  /** Claims that some client holds now. */
+  readonly others: () => readonly string[];
   readonly ttlMs: number;
   readonly lockDelayMs: number;
   readonly clockRate: number;
   readonly cancelOnDisconnect: boolean;
+  readonly threads: number;
   readonly thinkMs: number;
+  readonly holdMs: number;
+  readonly strays: number;
 }
 
-/** What an answer to a claim's request says, as a copy: records are the node's own. */
-type Answer =
-  | { readonly kind: "waiting" | "refused" | "over"; readonly revision: number }
-  /** `leftMs`: until its max-hold, counted from the sending of what was answered. */
-  | { readonly kind: "held"; readonly revision: number; readonly leftMs: number }
-  /** `ended`: holds that others ended. */
-  | { readonly kind: "renewed"; readonly revision: number; readonly ended: readonly string[] }
-  | { readonly kind: "gone"; readonly isUnknown: boolean }
-  | { readonly kind: "again"; readonly leader: string | undefined };
-
-interface TrustedSession {
+interface Session {
   readonly id: string;
   readonly ref: string;
-  readonly ttlMs: number;
-  /** On the client's own clock. */
-  deadline: number;
+  lease: Lease;
   /** The newest renewal whose list of ended holds was acted on. */
-  seen: number;
+  seen: number | undefined;
+  claims: number;
+  threads: number;
+  isOver: boolean;
+  readonly holds: Hold[];
 }
 
-/** What one claim asks for. */
-interface Wanted extends Holding {
+interface Wanted extends Asked {
   readonly claimId: string;
-  readonly name: string;
   readonly waitMs: number;
   readonly maxHoldMs: number | undefined;
+  readonly owner: string | undefined;
 }
 
-interface Hold {
+interface Hold extends Holding {
   readonly wanted: Wanted;
-  readonly session: TrustedSession;
-  /** Its max-hold, on the client's own clock. */
-  readonly until: number;
+  readonly session: Session;
+  readonly fence: number;
+  readonly sequencer: string;
+  /** True time. */
+  readonly from: number;
+  /** Its max-hold, in elapsed time. */
+  readonly untilMs: number;
+  isOver: boolean;
 }
 
-const attemptTimeoutMs = 1_500;
+interface OldSequencer {
+  readonly claimId: string;
+  readonly name: string;
+  readonly fence: number;
+  readonly text: string;
+}
+
+/** A request that nobody answered for so long is given up. */
+const attemptMs = 1_500;
 
 export class SimClient implements Believer {
   readonly #o: ClientOptions;
+  readonly #process: ClientProcess;
+  readonly #http: ClientHttp;
   readonly #pending = new Set<string>();
-  #life = 0;
+  #elapsed: Elapsed;
+  /** True time of the newest sample. */
+  #sampledAt = 0;
   #sessions = 0;
-  #claims = 0;
-  #session: TrustedSession | undefined;
-  #held: Hold[] = [];
+  #session: Session | undefined;
+  #sequencers: OldSequencer[] = [];
   #isStopping = false;
-  #isPaused = false;
-  #backlog: (() => void)[] = [];
-  #leader: string | undefined;
-  operations = 0;
-  unknown = 0;
 
   constructor(options: ClientOptions) {
     this.#o = options;
+    const { name, random, scheduler, network, recorder, members, strays, clockRate } = options;
+    this.#process = new ClientProcess(scheduler, clockRate);
+    this.#http = new ClientHttp({
+      name,
+      process: this.#process,
+      random,
+      scheduler,
+      network,
+      recorder,
+      members,
+      strays,
+    });
+    this.#elapsed = beginElapsed(this.#process.sample());
   }
 
   get name(): string {
     return this.#o.name;
   }
 
+  get isPaused(): boolean {
+    return this.#process.isPaused;
+  }
+
   /** True when nothing is under way any more. */
   get isIdle(): boolean {
-    return this.#pending.size === 0 && this.#held.length === 0;
+    return this.#pending.size === 0 && (this.#session?.holds.length ?? 0) === 0;
   }
 
   get pendingOperations(): readonly string[] {
     return [...this.#pending];
-  }
-
-  #clock(now: number): number {
-    return now * this.#o.clockRate;
   }
 
   /** Of its live session, for others to see. */
@@ -111,47 +160,103 @@ export class SimClient implements Believer {
     return this.#session?.ref;
   }
 
-  holdings(name: string, now: number): readonly Holding[] {
-    return this.#held
-      .filter((hold) => hold.wanted.name === name && this.#isBelieved(hold, now))
-      .map((hold) => hold.wanted);
+  get heldClaims(): readonly string[] {
+    return this.#session?.holds.map(({ wanted }) => wanted.claimId) ?? [];
   }
 
-  #isBelieved({ session, until }: Hold, now: number): boolean {
-    return this.#clock(now) < Math.min(session.deadline, until);
+  // ---- belief ------------------------------------------------------------------------------------------------------
+
+  /** Reads both clocks, as a client must at least once a second. */
+  #now(): number {
+    this.#elapsed = advanceElapsed(this.#elapsed, this.#process.sample());
+    this.#sampledAt = this.#o.scheduler.now;
+    return this.#elapsed.elapsedMs;
   }
 
-  trusts(sessionId: string, now: number): boolean {
-    return this.#session?.id === sessionId && this.#clock(now) < this.#session.deadline;
+  /** The same without reading: what it would find. */
+  #peek(): number {
+    return advanceElapsed(this.#elapsed, this.#process.sample()).elapsedMs;
   }
+
+  holdings(name: string): readonly Holding[] {
+    const now = this.#peek();
+    const holds = this.#session?.holds ?? [];
+    return holds.filter((hold) => hold.wanted.name === name && isBelieved(hold, now));
+  }
+
+  trusts(sessionId: string): boolean {
+    const session = this.#session;
+    if (session === undefined || session.id !== sessionId || session.isOver) return false;
+    return !isOver(session.lease) && this.#peek() < session.lease.validUntilMs;
+  }
+
+  #step(session: Session, input: LeaseInput): Lease {
+    session.lease = stepLease(session.lease, input);
+    return session.lease;
+  }
+
+  #isTrusted(session: Session): boolean {
+    return !session.isOver && !isOver(this.#step(session, { kind: "checked", nowMs: this.#now() }));
+  }
+
+  #believe(hold: Hold): void {
+    const { name, claimId } = hold.wanted;
+    hold.session.holds.push(hold);
+    this.#o.recorder.note(this.name, `believes ${name} ${claimId} fence=${hold.fence}`);
+    this.#o.recorder.believes(this, name);
+  }
+
+  /** It acts on this hold no more. The belief may have ended before, unnoticed. */
+  #stopBelieving(hold: Hold): void {
+    if (hold.isOver) return;
+    hold.isOver = true;
+    const { session, wanted, fence, from } = hold;
+    session.holds.splice(session.holds.indexOf(hold), 1);
+    const trueNow = this.#o.scheduler.now;
+    const late = this.#peek() - Math.min(session.lease.validUntilMs, hold.untilMs);
+    const deadline =
+      late <= 0 ? trueNow : Math.max(this.#sampledAt, trueNow - late / this.#process.clockRate);
+    const to = Math.min(trueNow, deadline);
+    const { name, mode, permits, claimId } = wanted;
+    const asked = { name, mode, permits };
+    this.#o.history.believed({ client: this.name, sessionId: session.id, claimId, asked, fence, from, to });
+  }
+
+  // ---- the process ---------------------------------------------------------------------------------------------------
 
   start(): void {
-    this.#later(this.#o.random.next() * 500, () => this.#openSession());
+    this.#process.after(this.#o.random.next() * 200, () => this.#process.spawn(this.#live()));
   }
 
   /** The process is gone; what it had is abandoned, and another one starts later. */
   crash(): void {
-    this.#o.recorder.note(`${this.name} crashes`);
-    this.#life++;
+    const { recorder, history, random } = this.#o;
+    recorder.note(this.name, "crashes");
+    const session = this.#session;
+    if (session !== undefined) {
+      for (const hold of [...session.holds]) this.#stopBelieving(hold);
+      history.abandoned(session.id);
+    }
     this.#session = undefined;
-    this.#held = [];
     this.#pending.clear();
-    this.#isPaused = false;
-    this.#backlog = [];
-    if (!this.#isStopping) this.#later(this.#o.random.next() * 3_000, () => this.#openSession());
+    this.#http.crash();
+    this.#process.crash();
+    if (this.#isStopping) return;
+    this.#process.after(random.next() * 3_000, () => this.#process.spawn(this.#live()));
   }
 
   pause(ms: number): void {
-    if (this.#isPaused) return;
-    this.#isPaused = true;
-    const life = this.#life;
-    this.#o.scheduler.after(ms, () => {
-      if (life !== this.#life) return;
-      this.#isPaused = false;
-      const backlog = this.#backlog;
-      this.#backlog = [];
-      for (const input of backlog) input();
-    });
+    this.#o.recorder.note(this.name, `pauses for ${ms} ms`);
+    this.#process.pause(ms);
+  }
+
+  jumpWallClock(ms: number): void {
+    this.#o.recorder.note(this.name, `wall clock jumps by ${ms} ms`);
+    this.#process.jumpWallClock(ms);
+  }
+
+  handleDeath(member: SimMember): void {
+    this.#http.handleDeath(member);
   }
 
   /** No new work; what is held is released, then the session is closed. */
@@ -159,446 +264,563 @@ export class SimClient implements Believer {
     this.#isStopping = true;
   }
 
-  // ---- time and network, as this process sees them ---------------------------------------------------------------
+  // ---- asking --------------------------------------------------------------------------------------------------------
 
-  #run(life: number, input: () => void): void {
-    if (life !== this.#life) return;
-    if (this.#isPaused) this.#backlog.push(() => this.#run(life, input));
-    else input();
+  /** Repeats the request until it is decided; undefined when `isEnough` says so first. */
+  *#decide(
+    sent: HttpRequestSent,
+    isEnough: () => boolean,
+    limitMs: () => number = () => attemptMs,
+  ): Routine<HttpAnswer | undefined> {
+    for (;;) {
+      const answer = yield* until(this.#http.attempt(sent, limitMs()));
+      if (answer !== undefined && answer.status === 500)
+        throw new Violation("no-500", JSON.stringify(answer.body));
+      if (answer !== undefined && !isUndecided(answer)) return answer;
+      if (isEnough()) return undefined;
+      yield* this.#process.sleep(answer?.status === 307 ? 1 : this.#o.random.between(10, 150));
+    }
   }
 
-  #later(ms: number, input: () => void): void {
-    const life = this.#life;
-    this.#o.scheduler.after(ms, () => this.#run(life, input));
-  }
-
-  /** One attempt at one member. `done` is called once: with the answer, or undefined after the time-out. */
-  #attempt(
-    ask: (driver: NodeDriver, answer: (answer: Answer) => void) => void,
-    done: (answer: Answer | undefined, member: string) => void,
-    hangUp: (driver: NodeDriver) => void,
-  ): void {
-    const { members, random, network } = this.#o;
-    const member = members.find(({ name }) => name === this.#leader) ?? random.pick(members);
-    const life = this.#life;
-    let isOver = false;
-    const finish = (answer: Answer | undefined): void => {
-      if (isOver) return;
-      isOver = true;
-      if (answer === undefined) {
-        this.#leader = undefined;
-        network.carry(this.name, member.name, () => member.receive(hangUp));
-      } else if (answer.kind === "again") this.#leader = answer.leader;
-      else this.#leader = member.name;
-      done(answer, member.name);
-    };
-    network.carry(this.name, member.name, () =>
-      member.receive((driver) =>
-        ask(driver, (answer) => {
-          if ("revision" in answer && answer.revision > 0) this.#o.recorder.acknowledged(answer.revision);
-          network.carry(member.name, this.name, () => this.#run(life, () => finish(answer)));
-        }),
-      ),
-    );
-    this.#later(attemptTimeoutMs, () => finish(undefined));
-  }
-
-  #gone(answer: { readonly isUnknown: boolean }, sessionId: string): void {
-    this.#o.recorder.toldGone(sessionId, answer.isUnknown);
-  }
-
-  // ---- the session -------------------------------------------------------------------------------------------------
-
-  #openSession(): void {
-    if (this.#isStopping) return;
-    this.#sessions++;
-    const id = `${this.name}-session-${this.#sessions}`.padEnd(20, "x");
-    const ref = `${this.name}s${this.#sessions}`.padEnd(16, "0");
-    const { ttlMs, lockDelayMs } = this.#o;
-    const label = `open ${id}`;
+  #begin(label: string): void {
     this.#pending.add(label);
-    const firstSend = this.#clock(this.#o.scheduler.now);
-    const attempt = (): void => {
-      if (this.#clock(this.#o.scheduler.now) >= firstSend + ttlMs - marginMs(ttlMs)) {
-        this.#pending.delete(label);
-        this.#later(100, () => this.#openSession());
-        return;
+  }
+
+  #done(label: string): void {
+    this.#pending.delete(label);
+  }
+
+  // ---- sessions ------------------------------------------------------------------------------------------------------
+
+  *#live(): Routine {
+    while (!this.#isStopping) {
+      const session = yield* this.#open();
+      if (session === undefined) {
+        yield* this.#process.sleep(50);
+        continue;
       }
-      // The deadline counts from the first send of this request, through every retry.
-      this.#attempt(
-        (driver, answer) =>
-          driver.propose(
-            {
-              kind: "open-session",
-              sessionId: id,
-              sessionRef: ref,
-              ttlMs,
-              lockDelayMs,
-              label: this.name,
-              metadata: [],
-            },
-            (reply) => answer(sessionAnswer(reply)),
-          ),
-        (answer) => {
-          if (answer === undefined || answer.kind === "again") return this.#later(50, attempt);
-          this.#pending.delete(label);
-          if (answer.kind === "gone") return this.#later(50, () => this.#openSession());
-          this.operations++;
-          this.#session = { id, ref, ttlMs, deadline: firstSend + ttlMs - marginMs(ttlMs), seen: 0 };
-          this.#claims = 0;
-          this.#renewLater(this.#session);
-          this.#work(this.#session);
-        },
-        () => undefined,
-      );
+      this.#session = session;
+      this.#process.spawn(this.#keep(session));
+      for (let thread = 1; thread <= this.#o.threads; thread++) {
+        session.threads++;
+        this.#process.spawn(this.#thread(session, thread));
+      }
+      while (!session.isOver && session.threads > 0) yield* this.#process.sleep(25);
+      if (!session.isOver) yield* this.#close(session);
+      if (this.#session === session) this.#session = undefined;
+      yield* this.#process.sleep(20);
+    }
+  }
+
+  *#open(): Routine<Session | undefined> {
+    const { ttlMs, lockDelayMs, history, recorder } = this.#o;
+    const id = `${this.name}-session-${++this.#sessions}`.padEnd(20, "x");
+    const label = `open ${id}`;
+    this.#begin(label);
+    const calling = history.call({ kind: "open", client: this.name, sessionId: id, ttlMs });
+    const sentAtMs = this.#now();
+    const answer = yield* this.#decide(
+      post("/v1/sessions", { sessionId: id, ttlMs, lockDelayMs, label: this.name }),
+      () => this.#now() > sentAtMs + ttlMs / 2,
+    );
+    this.#done(label);
+    if (answer === undefined) return undefined;
+    const told = openAnswer(answer);
+    calling.answered(told, revisionOf(answer));
+    recorder.note(this.name, `session ${id} ${told.kind}`);
+    if (told.kind !== "live") return undefined;
+    const lease = beginLease({ grant: grantOf(answer), sentAtMs, nowMs: this.#now() });
+    return {
+      id,
+      ref: told.sessionRef,
+      lease,
+      seen: undefined,
+      claims: 0,
+      threads: 0,
+      isOver: false,
+      holds: [],
     };
-    attempt();
   }
 
-  #isTrusted(session: TrustedSession): boolean {
-    return this.#session === session && this.#clock(this.#o.scheduler.now) < session.deadline;
+  /** Keepalives until the lease is over. */
+  *#keep(session: Session): Routine {
+    let calling: Calling | undefined;
+    for (;;) {
+      if (session.isOver) return;
+      const lease = this.#step(session, { kind: "checked", nowMs: this.#now() });
+      if (isOver(lease)) return this.#lose(session);
+      if (!isDue(lease)) {
+        const untilMs = (wakeAtMs(lease) ?? 0) - this.#now();
+        yield* this.#process.sleep(Math.max(1, Math.min(untilMs, 500)));
+        continue;
+      }
+      const { seen, id } = session;
+      calling ??= this.#o.history.call({ kind: "keepalive", client: this.name, sessionId: id, seen });
+      this.#step(session, { kind: "asked", nowMs: this.#now() });
+      const sent = post(`/v1/sessions/${id}:keepalive`, seen === undefined ? {} : { seen });
+      const answer = yield* until(
+        this.#http.attempt(sent, Math.min(attemptMs, lease.validUntilMs - lease.nowMs + 1)),
+      );
+      if (answer === undefined || isUndecided(answer)) {
+        this.#step(session, { kind: "unanswered", nowMs: this.#now() });
+        continue;
+      }
+      calling.answered(keepAliveAnswer(answer), revisionOf(answer));
+      calling = undefined;
+      this.#takeRenewal(session, answer);
+    }
   }
 
-  #renewLater(session: TrustedSession): void {
-    this.#later((session.ttlMs / 3) * (0.8 + 0.2 * this.#o.random.next()), () => this.#renew(session));
+  #takeRenewal(session: Session, answer: HttpAnswer): void {
+    const { recorder } = this.#o;
+    const told = keepAliveAnswer(answer);
+    if (told.kind === "gone") {
+      recorder.toldGone(session.id, told.reason === "unknown");
+      this.#step(session, { kind: "gone", nowMs: this.#now(), detail: told.reason });
+      return;
+    }
+    if (told.kind === "denied") throw new Violation("renewals-are-taken", told.code);
+    const grant = grantOf(answer);
+    this.#step(session, { kind: "answered", nowMs: this.#now(), grant });
+    const ended = new Set(grant.ended.map(({ claimId }) => claimId));
+    if (ended.size === 0) return;
+    // It stops before it says that it has seen it.
+    recorder.note(this.name, `is told of ends: ${[...ended].join(" ")}`);
+    recorder.count("told of ends");
+    for (const hold of [...session.holds]) if (ended.has(hold.wanted.claimId)) this.#stopBelieving(hold);
+    if (this.#o.random.chance(0.9)) session.seen = grant.revision;
   }
 
-  #renew(session: TrustedSession): void {
-    if (this.#session !== session) return;
-    if (!this.#isTrusted(session)) return this.#lose(session);
-    const sent = this.#clock(this.#o.scheduler.now);
-    this.#attempt(
-      (driver, answer) =>
-        driver.keepAlive({ sessionId: session.id, seen: session.seen }, (reply) =>
-          answer(keepAliveAnswer(reply)),
-        ),
-      (answer) => {
-        if (this.#session !== session) return;
-        if (answer?.kind === "gone") {
-          this.#gone(answer, session.id);
-          return this.#lose(session);
-        }
-        // A lapsed deadline is final: an answer that comes too late renews nothing.
-        if (!this.#isTrusted(session)) return this.#lose(session);
-        if (answer === undefined || answer.kind === "again") {
-          return this.#later(100, () => this.#renew(session));
-        }
-        this.operations++;
-        if (answer.kind === "renewed" && answer.ended.length > 0) {
-          // It stops before it says that it has seen it.
-          this.#held = this.#held.filter(({ wanted }) => !answer.ended.includes(wanted.claimId));
-          this.#o.recorder.note(`${this.name} is told of ends: ${answer.ended.join(" ")}`);
-        }
-        if (answer.kind === "renewed") session.seen = answer.revision;
-        session.deadline = Math.max(session.deadline, sent + session.ttlMs - marginMs(session.ttlMs));
-        this.#renewLater(session);
-      },
-      () => undefined,
-    );
+  #lose(session: Session): void {
+    if (session.isOver) return;
+    this.#o.recorder.note(this.name, `lost ${session.id} ${session.lease.phase}`);
+    this.#o.recorder.count(`lease ${session.lease.phase}`);
+    for (const hold of [...session.holds]) this.#stopBelieving(hold);
+    session.isOver = true;
   }
 
-  #lose(session: TrustedSession): void {
-    if (this.#session !== session) return;
-    this.#o.recorder.note(`${this.name} lost ${session.id}`);
-    this.#session = undefined;
-    this.#held = [];
-    this.#later(100, () => this.#openSession());
+  *#close(session: Session): Routine {
+    const { history, recorder } = this.#o;
+    const label = `close ${session.id}`;
+    this.#begin(label);
+    for (const hold of [...session.holds]) this.#stopBelieving(hold);
+    session.isOver = true;
+    const calling = history.call({ kind: "close", client: this.name, sessionId: session.id });
+    const giveUpAt = this.#now() + this.#o.ttlMs;
+    const sent: HttpRequestSent = {
+      method: "DELETE",
+      target: `/v1/sessions/${session.id}`,
+      headers: {},
+      body: undefined,
+    };
+    const answer = yield* this.#decide(sent, () => this.#now() > giveUpAt);
+    this.#done(label);
+    if (answer === undefined) return;
+    const told = closeAnswer(answer);
+    calling.answered(told, revisionOf(answer));
+    if (told.kind === "gone") recorder.toldGone(session.id, told.reason === "unknown");
   }
 
-  // ---- the work ----------------------------------------------------------------------------------------------------
+  // ---- threads -------------------------------------------------------------------------------------------------------
 
-  #work(session: TrustedSession): void {
-    if (this.#session !== session) return;
-    if (!this.#isTrusted(session)) return this.#lose(session);
-    if (this.#isStopping) return this.#close(session);
-    this.#later(this.#o.random.next() * this.#o.thinkMs, () => {
-      if (!this.#isTrusted(session) || this.#isStopping) return this.#work(session);
-      const then = (): void => this.#work(session);
-      if (this.#o.random.chance(0.15)) this.#read(then);
-      else if (this.#o.random.chance(0.02)) this.#kill(then);
-      else this.#acquire(session, then);
-    });
+  *#thread(session: Session, thread: number): Routine {
+    const { random, thinkMs } = this.#o;
+    while (!this.#isStopping && this.#isTrusted(session)) {
+      yield* this.#process.sleep(random.next() * thinkMs);
+      if (!this.#isTrusted(session)) break;
+      const draw = random.next();
+      if (draw < 0.8) yield* this.#useLock(session, thread, []);
+      else if (draw < 0.88) yield* this.#lookName();
+      else if (draw < 0.92) yield* this.#checkSequencer();
+      else if (draw < 0.94) yield* this.#pollClaims(session);
+      else if (draw < 0.95) yield* this.#kill();
+      else if (draw < 0.96) yield* this.#changeSettings();
+      else if (draw < 0.97) yield* this.#releaseAnothers(session);
+      else yield* this.#lookClaim(session);
+    }
+    session.threads--;
   }
 
-  /** A linearizable look: it must show everything that anybody was answered before it began (R10). */
-  #read(then: () => void): void {
-    const floor = this.#o.recorder.acknowledgedUpTo;
-    this.#attempt(
-      (driver, answer) =>
-        driver.read((reply) => {
-          if (reply.kind === "confirmed") answer({ kind: "over", revision: reply.view.revision });
-          else answer({ kind: "again", leader: reply.leader });
-        }),
-      (answer) => {
-        if (answer?.kind === "over") {
-          this.operations++;
-          this.#o.recorder.readShows(answer.revision, floor);
-        }
-        then();
-      },
-      () => undefined,
-    );
+  /** Takes something other than what it holds, works under it, lets it go. */
+  *#useLock(session: Session, thread: number, held: readonly string[]): Routine {
+    const { random, names } = this.#o;
+    const wanted = this.#want(session, thread, held);
+    const hold = yield* this.#acquire(session, wanted);
+    if (hold === undefined) return;
+    yield* this.#work(hold);
+    // Sometimes a second one while it holds the first: clients cross each other.
+    const isCrossing = names.length > held.length + 1 && held.length === 0 && random.chance(0.2);
+    if (isCrossing && this.#isTrusted(session)) yield* this.#useLock(session, thread, [...held, wanted.name]);
+    // The last ones may leave by closing the session, with all that it still holds.
+    if (this.#isStopping && random.chance(0.3)) return;
+    this.#stopBelieving(hold);
+    yield* this.#release(session, wanted.claimId);
   }
 
-  /** Plays the operator: ends somebody's session, perhaps its own. Once, whatever comes of it. */
-  #kill(then: () => void): void {
-    const refs = this.#o.refs();
-    if (refs.length === 0) return then();
-    const sessionRef = this.#o.random.pick(refs);
-    this.#attempt(
-      (driver, answer) =>
-        driver.propose({ kind: "kill-session", sessionRef, note: this.name }, (reply) => {
-          if (reply.kind === "applied") answer({ kind: "over", revision: reply.revision });
-          else answer(failed(reply));
-        }),
-      () => then(),
-      () => undefined,
-    );
-  }
-
-  #want(session: TrustedSession, other: string | undefined): Wanted {
+  #want(session: Session, thread: number, held: readonly string[]): Wanted {
     const { random, names, capacity } = this.#o;
-    const name = random.pick(names.filter((each) => each !== other));
+    const name = random.pick(names.filter((each) => !held.includes(each)));
     const isPool = name.startsWith("pool");
+    const number = ++session.claims;
     return {
       name,
-      claimId: `${session.ref}_${++this.#claims}`,
+      claimId: random.chance(0.9) ? `${session.ref}_${number}` : `${session.id}-own-${number}`,
       mode: isPool ? "permits" : random.chance(0.3) ? "shared" : "exclusive",
       permits: isPool ? random.between(1, capacity) : 1,
-      waitMs: random.pick([0, 400, 3_000, 8_000]),
-      maxHoldMs: random.chance(0.15) ? random.pick([150, 1_500]) : undefined,
+      waitMs: random.pick([0, 40, 400, 3_000, 8_000]),
+      maxHoldMs: random.chance(0.1) ? random.pick([20, 150, 1_500]) : undefined,
+      owner: random.pick([undefined, undefined, `t${thread}`, "same"]),
     };
   }
 
-  /** Takes something other than `held`, lets it go again, and goes on. */
-  #acquire(session: TrustedSession, then: () => void, held?: string): void {
-    const { cancelOnDisconnect, capacity } = this.#o;
-    const wanted = this.#want(session, held);
-    const { claimId, waitMs } = wanted;
+  *#acquire(session: Session, wanted: Wanted): Routine<Hold | undefined> {
+    const { random, history, recorder, capacity, scheduler } = this.#o;
+    const { claimId, name, mode, permits, waitMs, maxHoldMs, owner } = wanted;
     const label = `acquire ${claimId}`;
-    this.#pending.add(label);
-    const giveUpAt = this.#o.scheduler.now + waitMs + 6_000;
-    const end = (): void => {
-      this.#pending.delete(label);
-      then();
-    };
-    const attempt = (): void => {
-      if (!this.#isTrusted(session)) return end();
-      if (this.#o.scheduler.now > giveUpAt) {
-        this.unknown++;
-        this.#pending.delete(label);
-        return this.#release(session, claimId, then);
-      }
-      let detach = (): void => undefined;
-      const sent = this.#clock(this.#o.scheduler.now);
-      this.#attempt(
-        (driver, answer) =>
-          askForClaim(driver, answer, { session, wanted, capacity, cancelOnDisconnect }, (stop) => {
-            detach = stop;
-          }),
-        (answer) => {
-          if (answer === undefined || answer.kind === "again") return this.#later(50, attempt);
-          if (answer.kind === "waiting") return this.#later(5, attempt);
-          this.operations++;
-          if (answer.kind === "gone") {
-            this.#gone(answer, session.id);
-            this.#pending.delete(label);
-            return this.#lose(session);
-          }
-          if (answer.kind !== "held" || !this.#isTrusted(session)) return end();
-          this.#pending.delete(label);
-          this.#hold({ wanted, session, until: sent + answer.leftMs }, then);
-        },
-        (driver) => {
-          detach();
-          driver.abandon(claimId);
-        },
-      );
-    };
-    attempt();
-  }
-
-  #hold(hold: Hold, then: () => void): void {
-    const { random, recorder, names } = this.#o;
-    const { wanted, session } = hold;
-    const { claimId, name } = wanted;
-    this.#held.push(hold);
-    recorder.note(`${this.name} believes ${name} ${claimId}`);
-    recorder.believes(this, name);
-    const holdMs = random.next() * random.pick([300, 300, 3_000]);
-    if (random.chance(0.2)) this.#later(holdMs * random.next(), () => this.#repeatAndHangUp(session, wanted));
-    const letGo = (): void => {
-      if (this.#session !== session) return;
-      this.#held = this.#held.filter((other) => other !== hold);
-      // The last one may leave by closing the session, with all that it still holds.
-      if (this.#isStopping && random.chance(0.5)) {
-        this.#held = [];
-        return this.#close(session);
-      }
-      recorder.note(`${this.name} releases ${name} ${claimId}`);
-      this.#release(session, claimId, then);
-    };
-    // Sometimes a second lock while it holds the first: clients cross each other.
-    const isCrossing = names.length > 1 && this.#held.length === 1 && random.chance(0.3);
-    this.#later(holdMs, () => {
-      if (isCrossing && this.#isTrusted(session)) this.#acquire(session, letGo, name);
-      else letGo();
+    this.#begin(label);
+    const calling = history.call({
+      kind: "acquire",
+      client: this.name,
+      sessionId: session.id,
+      claimId,
+      asked: { name, mode, permits },
+      capacity: mode === "permits" ? capacity : undefined,
+      waitMs,
+      maxHoldMs,
+      owner,
+      queuedAt: undefined,
+      wasLeft: false,
     });
+    const isImpatient = random.chance(0.03);
+    const patienceMs = isImpatient ? random.between(1, 300) : waitMs + 6_000;
+    const giveUpAt = this.#now() + patienceMs;
+    const first = this.#acquireRequest(session, wanted);
+    let sent = first;
+    for (;;) {
+      const sentAtMs = this.#now();
+      const whole = yield* until(
+        this.#http.attempt(sent, Math.min(attemptMs, Math.max(1, giveUpAt - sentAtMs))),
+      );
+      const answer = whole === undefined ? undefined : fromBatch(sent, whole);
+      if (!this.#isTrusted(session)) break;
+      if (answer === undefined) calling.left();
+      if (answer?.status === 500) throw new Violation("no-500", JSON.stringify(answer.body));
+      if (answer === undefined || isUndecided(answer)) {
+        if (this.#now() >= giveUpAt) {
+          calling.left();
+          recorder.count("gave an acquire up");
+          this.#done(label);
+          yield* this.#release(session, claimId);
+          return undefined;
+        }
+        sent = first;
+        yield* this.#process.sleep(answer?.status === 307 ? 1 : random.between(10, 150));
+        continue;
+      }
+      const isPoll = sent.method === "GET";
+      const acquired = isPoll && answer.status === 404 ? undefined : acquireAnswer(answer);
+      if (acquired === undefined) {
+        // Cancelled and forgotten while nobody polled: the acquire itself says what it was.
+        sent = first;
+        continue;
+      }
+      if (acquired.kind === "waiting") {
+        calling.queued();
+        if (this.#now() >= giveUpAt) continue;
+        sent = random.chance(0.5) ? first : this.#pollRequest(session, claimId);
+        yield* this.#process.sleep(random.pick([1, 1, 40]));
+        continue;
+      }
+      calling.answered(acquired, revisionOf(answer));
+      this.#done(label);
+      recorder.decided(claimId, acquired.kind);
+      if (acquired.kind === "gone") {
+        recorder.toldGone(session.id, acquired.reason === "unknown");
+        this.#step(session, { kind: "gone", nowMs: this.#now(), detail: acquired.reason });
+        this.#lose(session);
+      }
+      if (acquired.kind !== "held") return undefined;
+      const { fence } = acquired;
+      const [resource] = answer.body["resources"] as readonly { readonly sequencer: string }[];
+      const leftMs = answer.body["maxHoldLeftMs"] as number | undefined;
+      const hold: Hold = {
+        mode,
+        permits: acquired.permits,
+        wanted,
+        session,
+        fence,
+        sequencer: resource?.sequencer ?? "",
+        from: scheduler.now,
+        untilMs: leftMs === undefined ? Infinity : sentAtMs + leftMs,
+        isOver: false,
+      };
+      const isGoneAlready = session.lease.ended.some((end) => end.claimId === claimId);
+      if (isGoneAlready || this.#now() >= hold.untilMs) {
+        yield* this.#release(session, claimId);
+        return undefined;
+      }
+      this.#believe(hold);
+      return hold;
+    }
+    this.#done(label);
+    return undefined;
   }
 
-  /** A repetition of the acquire whose connection closes before it is answered: it must not cost the hold. */
-  #repeatAndHangUp(session: TrustedSession, wanted: Wanted): void {
-    const { random, members, network, cancelOnDisconnect, capacity } = this.#o;
-    const member = random.pick(members);
-    network.carry(this.name, member.name, () =>
-      member.receive((driver) =>
-        driver.propose(acquireProposal({ session, wanted, capacity, cancelOnDisconnect }), (reply) => {
-          if (reply.kind === "applied" && reply.outcome.kind === "claim") driver.abandon(wanted.claimId);
-        }),
-      ),
-    );
+  #acquireRequest(session: Session, wanted: Wanted): HttpRequestSent {
+    const { random, capacity, cancelOnDisconnect } = this.#o;
+    const { claimId, name, mode, permits, waitMs, maxHoldMs, owner } = wanted;
+    const common = {
+      sessionId: session.id,
+      claimId,
+      waitMs,
+      ...(maxHoldMs === undefined ? {} : { maxHoldMs }),
+      ...(owner === undefined ? {} : { owner }),
+      ...(cancelOnDisconnect ? {} : { onDisconnect: "keep" }),
+    };
+    const pool = { permits, capacity };
+    if (random.chance(0.1)) {
+      const what = mode === "permits" ? { semaphore: name, ...pool } : { lock: name, mode };
+      return post("/v1/batch", {
+        operations: [
+          { op: "acquire", ...common, ...what },
+          { op: "get", claimId: `${session.ref}_1` },
+        ],
+      });
+    }
+    const body = { ...common, pollMs: random.pick([0, 100, 1_000]) };
+    if (mode === "permits") return post(`/v1/semaphores/${name}:acquire`, { ...body, ...pool });
+    return post(`/v1/locks/${name}:acquire`, { ...body, mode });
+  }
+
+  #pollRequest(session: Session, claimId: string): HttpRequestSent {
+    const target = `/v1/claims/${claimId}?pollMs=${this.#o.random.pick([100, 1_000])}`;
+    return { method: "GET", target, headers: { "holdfast-session": session.id }, body: undefined };
+  }
+
+  *#work(hold: Hold): Routine {
+    const { random, holdMs } = this.#o;
+    const { session, wanted } = hold;
+    const leaveAt = this.#now() + random.next() * random.pick([holdMs / 10, holdMs / 10, holdMs]);
+    this.#sequencers = [...this.#sequencers.slice(-7), oldSequencer(hold)];
+    if (random.chance(0.05)) this.#process.spawn(this.#repeatAndHangUp(session, wanted));
+    if (random.chance(0.05)) yield* this.#repeat(session, wanted);
+    if (hold.permits > 1 && random.chance(0.3)) yield* this.#shrink(hold);
+    do {
+      if (wanted.mode !== "permits") yield* this.#use(hold);
+      yield* this.#process.sleep(Math.min(200, Math.max(0, leaveAt - this.#now())));
+    } while (this.#now() < leaveAt && this.#isHeld(hold));
+  }
+
+  #isHeld(hold: Hold): boolean {
+    return !hold.isOver && this.#isTrusted(hold.session) && isBelieved(hold, this.#now());
+  }
+
+  /** What the lock is for. Between the look at the lease and the write anything may happen to this process. */
+  *#use(hold: Hold): Routine {
+    const { random, scheduler, resource, recorder } = this.#o;
+    const { name, mode } = hold.wanted;
+    if (mode === "permits" || !this.#isHeld(hold)) return;
+    const grip: Grip = { client: this.name, name, mode, fence: hold.fence };
+    const onTheWay = <T>(ask: () => T): Routine<T> =>
+      until<T>((resume) => scheduler.after(0.1 + random.next() * 2, () => resume(ask())));
+    const value = yield* onTheWay(() => resource.read(grip));
+    if (value === undefined) return recorder.count("stale use refused");
+    if (random.chance(0.3)) yield* this.#process.sleep(random.next() * 3);
+    const accepted = yield* onTheWay(() => resource.write(grip, value));
+    recorder.count(accepted ? "use" : "stale use refused");
+  }
+
+  /** The same acquire again while it is held: the same answer. */
+  *#repeat(session: Session, wanted: Wanted): Routine {
+    const { history, capacity } = this.#o;
+    const { claimId, name, mode, permits, waitMs, maxHoldMs, owner } = wanted;
+    const calling = history.call({
+      kind: "acquire",
+      client: this.name,
+      sessionId: session.id,
+      claimId,
+      asked: { name, mode, permits },
+      capacity: mode === "permits" ? capacity : undefined,
+      waitMs,
+      maxHoldMs,
+      owner,
+      queuedAt: undefined,
+      wasLeft: false,
+    });
+    const sent = this.#acquireRequest(session, wanted);
+    const answer = yield* this.#decide(sent, () => !this.#isTrusted(session));
+    const told = answer === undefined ? undefined : fromBatch(sent, answer);
+    if (told !== undefined && !isUndecided(told)) calling.answered(acquireAnswer(told), revisionOf(told));
+  }
+
+  /** A repetition whose connection closes before it is answered: it must not cost the hold. */
+  *#repeatAndHangUp(session: Session, wanted: Wanted): Routine {
+    yield* until(this.#http.attempt(this.#acquireRequest(session, wanted), this.#o.random.pick([0.1, 2, 8])));
+    this.#o.recorder.count("hung up on a hold");
+  }
+
+  *#shrink(hold: Hold): Routine {
+    const { history } = this.#o;
+    const { session, wanted } = hold;
+    const { claimId } = wanted;
+    const permits = 1;
+    const calling = history.call({
+      kind: "shrink",
+      client: this.name,
+      sessionId: session.id,
+      claimId,
+      permits,
+    });
+    // It gives permits up with the sending.
+    this.#stopBelieving(hold);
+    const sent = {
+      ...post(`/v1/claims/${claimId}:shrink`, { permits }),
+      headers: { "holdfast-session": session.id },
+    };
+    const answer = yield* this.#decide(sent, () => !this.#isTrusted(session));
+    if (answer !== undefined) calling.answered(shrinkAnswer(answer), revisionOf(answer));
   }
 
   /** Until it is answered or the session's end makes it unnecessary. */
-  #release(session: TrustedSession, claimId: string, then: () => void): void {
+  *#release(session: Session, claimId: string): Routine {
+    if (!this.#isTrusted(session)) return;
+    const { history, recorder } = this.#o;
     const label = `release ${claimId}`;
-    this.#pending.add(label);
-    const attempt = (): void => {
-      if (!this.#isTrusted(session)) {
-        this.#pending.delete(label);
-        return then();
-      }
-      this.#attempt(
-        (driver, answer) =>
-          driver.propose({ kind: "release", sessionId: session.id, claimId }, (reply) =>
-            answer(claimAnswer(reply, driver.staleView().clusterTimeMs)),
-          ),
-        (answer) => {
-          if (answer === undefined || answer.kind === "again") return this.#later(50, attempt);
-          this.operations++;
-          this.#pending.delete(label);
-          if (answer.kind === "gone") {
-            this.#gone(answer, session.id);
-            return this.#lose(session);
-          }
-          then();
-        },
-        () => undefined,
-      );
+    this.#begin(label);
+    recorder.note(this.name, `releases ${claimId}`);
+    const calling = history.call({ kind: "release", client: this.name, sessionId: session.id, claimId });
+    const sent: HttpRequestSent = {
+      method: "DELETE",
+      target: `/v1/claims/${claimId}`,
+      headers: { "holdfast-session": session.id },
+      body: undefined,
     };
-    attempt();
+    const answer = yield* this.#decide(sent, () => !this.#isTrusted(session));
+    this.#done(label);
+    if (answer === undefined) return;
+    const told = releaseAnswer(answer);
+    calling.answered(told, revisionOf(answer));
+    recorder.decided(claimId, "released");
+    if (told.kind === "gone") recorder.toldGone(session.id, told.reason === "unknown");
   }
 
-  #close(session: TrustedSession): void {
-    const label = `close ${session.id}`;
-    this.#pending.add(label);
-    this.#session = undefined;
-    const giveUpAt = this.#o.scheduler.now + session.ttlMs;
-    const attempt = (): void => {
-      if (this.#o.scheduler.now > giveUpAt) {
-        this.#pending.delete(label);
-        return;
-      }
-      this.#attempt(
-        (driver, answer) =>
-          driver.propose({ kind: "close-session", sessionId: session.id }, (reply) =>
-            answer(sessionAnswer(reply)),
-          ),
-        (answer) => {
-          if (answer === undefined || answer.kind === "again") return this.#later(50, attempt);
-          this.#pending.delete(label);
-        },
-        () => undefined,
-      );
+  // ---- looks and operators -------------------------------------------------------------------------------------------
+
+  /** One linearizable look: it must show everything that anybody was answered before it began (R10). */
+  *#look(target: string): Routine<HttpAnswer | undefined> {
+    const floor = this.#o.recorder.acknowledgedUpTo;
+    const sent: HttpRequestSent = { method: "GET", target, headers: {}, body: undefined };
+    const answer = yield* this.#decide(sent, () => this.#isStopping);
+    if (answer !== undefined) this.#o.recorder.readShows(revisionOf(answer) ?? 0, floor);
+    return answer;
+  }
+
+  *#lookName(): Routine {
+    const { random, names, history } = this.#o;
+    const name = random.pick(names);
+    const calling = history.call({ kind: "look-name", client: this.name, name });
+    const kind = name.startsWith("pool") ? "semaphores" : "locks";
+    const answer = yield* this.#look(`/v1/${kind}/${name}`);
+    if (answer !== undefined) calling.answered(lookNameAnswer(answer), revisionOf(answer));
+  }
+
+  *#lookClaim(session: Session): Routine {
+    const claimId = `${session.ref}_${this.#o.random.between(1, Math.max(1, session.claims))}`;
+    const calling = this.#o.history.call({ kind: "look-claim", client: this.name, claimId });
+    const answer = yield* this.#look(`/v1/claims/${claimId}?pollMs=0`);
+    if (answer !== undefined) calling.answered(lookClaimAnswer(answer), revisionOf(answer));
+  }
+
+  *#checkSequencer(): Routine {
+    const { random, history } = this.#o;
+    if (this.#sequencers.length === 0) return;
+    const { claimId, name, fence, text } = random.pick(this.#sequencers);
+    const calling = history.call({ kind: "check", client: this.name, claimId, name, fence });
+    const answer = yield* this.#decide(
+      post("/v1/sequencers:check", { sequencers: [text] }),
+      () => this.#isStopping,
+    );
+    if (answer !== undefined) calling.answered(checkAnswer(answer), revisionOf(answer));
+  }
+
+  *#pollClaims(session: Session): Routine {
+    const target = `/v1/sessions/${session.id}/claims?since=0&pollMs=${this.#o.random.pick([0, 200])}`;
+    yield* this.#look(target);
+  }
+
+  /** Plays the operator: ends somebody's session, perhaps its own. Once, whatever comes of it. */
+  *#kill(): Routine {
+    const { random, refs, history } = this.#o;
+    const all = refs();
+    if (all.length === 0) return;
+    const sessionRef = random.pick(all);
+    const calling = history.call({ kind: "kill", client: this.name, sessionRef });
+    const sent = post(`/v1/sessions/${sessionRef}:kill`, { reason: this.name });
+    const answer = yield* until(this.#http.attempt(sent, attemptMs));
+    if (answer === undefined || isUndecided(answer)) return;
+    calling.answered(killAnswer(answer), revisionOf(answer));
+  }
+
+  /** A claim id is known to others and opens nothing: its holder keeps it. */
+  *#releaseAnothers(session: Session): Routine {
+    const { random, others, recorder } = this.#o;
+    const all = others().filter((claimId) => !session.holds.some(({ wanted }) => wanted.claimId === claimId));
+    if (all.length === 0) return;
+    const sent: HttpRequestSent = {
+      method: "DELETE",
+      target: `/v1/claims/${random.pick(all)}`,
+      headers: { "holdfast-session": session.id },
+      body: undefined,
     };
-    attempt();
+    const answer = yield* until(this.#http.attempt(sent, attemptMs));
+    if (answer?.body["code"] === "not-holder") recorder.count("not the holder");
+  }
+
+  /** Settings roll through the cluster while it works; none of these may change what anybody is promised. */
+  *#changeSettings(): Routine {
+    const { random } = this.#o;
+    const body = random.pick([
+      { sweepBudget: random.between(1, 50) },
+      { disconnectGraceMs: random.pick([500, 10_000]) },
+      { rememberedClaimsPerSession: random.between(2, 40) },
+      { defaultTtlMs: random.pick([10_000, 15_000]) },
+    ]);
+    const sent: HttpRequestSent = { method: "PUT", target: "/v1/cluster/settings", headers: {}, body };
+    const answer = yield* until(this.#http.attempt(sent, attemptMs));
+    if (answer?.status === 200) this.#o.recorder.count("settings changed");
   }
 }
 
-interface ClaimRequest {
-  readonly session: TrustedSession;
-  readonly wanted: Wanted;
-  readonly capacity: number;
-  readonly cancelOnDisconnect: boolean;
+function isBelieved({ session, untilMs, wanted }: Hold, elapsedMs: number): boolean {
+  const { lease } = session;
+  if (session.isOver || isOver(lease) || elapsedMs >= Math.min(lease.validUntilMs, untilMs)) return false;
+  return !lease.ended.some(({ claimId }) => claimId === wanted.claimId);
 }
 
-function acquireProposal({ session, wanted, capacity, cancelOnDisconnect }: ClaimRequest): Proposal {
-  const { name, mode, permits, claimId, waitMs, maxHoldMs } = wanted;
-  return {
-    kind: "acquire",
-    sessionId: session.id,
-    claimId,
-    resources: [
-      mode === "permits" ? { kind: "semaphore", name, permits, capacity } : { kind: "lock", name, mode },
-    ],
-    waitMs,
-    lockDelayMs: undefined,
-    maxHoldMs,
-    owner: undefined,
-    metadata: [],
-    cancelOnDisconnect,
+function oldSequencer({ wanted, fence, sequencer }: Hold): OldSequencer {
+  return { claimId: wanted.claimId, name: wanted.name, fence, text: sequencer };
+}
+
+function post(target: string, body: object): HttpRequestSent {
+  return { method: "POST", target, headers: {}, body };
+}
+
+function grantOf({ body }: HttpAnswer): LeaseGrant {
+  const {
+    leaseMs,
+    ttlMs,
+    renewAfterMs,
+    revision,
+    ended = [],
+  } = body as unknown as LeaseGrant & {
+    readonly ended?: LeaseGrant["ended"];
   };
+  return { leaseMs, ttlMs, renewAfterMs, revision, ended };
 }
 
-/** What the HTTP layer does with an acquire: propose, and hold the request while the claim waits. */
-function askForClaim(
-  driver: NodeDriver,
-  answer: (answer: Answer) => void,
-  request: ClaimRequest,
-  attached: (detach: () => void) => void,
-): void {
-  const { claimId } = request.wanted;
-  driver.propose(acquireProposal(request), (reply) => {
-    const first = claimAnswer(reply, driver.staleView().clusterTimeMs);
-    if (first.kind !== "waiting") {
-      driver.noteAnswered(claimId);
-      return answer(first);
-    }
-    const detach = driver.watchClaim(claimId, (claim, view) => {
-      driver.noteAnswered(claimId);
-      if (claim === undefined) return answer({ kind: "again", leader: undefined });
-      const { revision, clusterTimeMs } = view;
-      if (claim.state !== "held") return answer({ kind: "refused", revision });
-      answer({ kind: "held", revision, leftMs: maxHoldLeftMs(claim, clusterTimeMs) });
-    });
-    attached(detach);
-  });
-}
-
-function failed(reply: Exclude<Reply<unknown>, { kind: "applied" }>): Answer {
-  return { kind: "again", leader: reply.kind === "not-leader" ? reply.leader : undefined };
-}
-
-function goneOf(outcome: Outcome | KeepAliveOutcome): Answer | undefined {
-  if (outcome.kind === "session-ended") return { kind: "gone", isUnknown: false };
-  if (outcome.kind === "session-unknown") return { kind: "gone", isUnknown: true };
-  return undefined;
-}
-
-function sessionAnswer(reply: Reply<Outcome>): Answer {
-  if (reply.kind !== "applied") return failed(reply);
-  return goneOf(reply.outcome) ?? { kind: "over", revision: reply.revision };
-}
-
-function keepAliveAnswer(reply: Reply<KeepAliveOutcome>): Answer {
-  if (reply.kind !== "applied") return failed(reply);
-  const { outcome, revision } = reply;
-  if (outcome.kind !== "renewed") return goneOf(outcome) ?? { kind: "over", revision };
-  return { kind: "renewed", revision, ended: outcome.unseenEnds.map(({ claimId }) => claimId) };
-}
-
-function maxHoldLeftMs({ grant, maxHoldMs }: Claim, clusterTimeMs: number): number {
-  return grant === undefined || maxHoldMs === undefined ? Infinity : grant.at + maxHoldMs - clusterTimeMs;
-}
-
-/** `clusterTimeMs`: of the answer. */
-function claimAnswer(reply: Reply<Outcome>, clusterTimeMs: number): Answer {
-  if (reply.kind !== "applied") return failed(reply);
-  const gone = goneOf(reply.outcome);
-  if (gone !== undefined) return gone;
-  if (reply.outcome.kind !== "claim") return { kind: "over", revision: reply.revision };
-  const { claim } = reply.outcome;
-  const { revision } = reply;
-  if (claim.state === "held") return { kind: "held", revision, leftMs: maxHoldLeftMs(claim, clusterTimeMs) };
-  return { kind: claim.state === "ended" ? "refused" : "waiting", revision };
+/** The first result of a batch, as if it had been asked alone. */
+function fromBatch(sent: HttpRequestSent, answer: HttpAnswer): HttpAnswer {
+  if (sent.target !== "/v1/batch" || answer.status !== 200) return answer;
+  const [first] = answer.body["results"] as readonly { status: number; body: HttpAnswer["body"] }[];
+  return { headers: answer.headers, status: first?.status ?? 0, body: first?.body ?? {} };
 }

@@ -1,101 +1,366 @@
 /**
- * A simulated disk that keeps the storage contract: a step becomes durable after a while, all or nothing; a crash
- * loses what was not durable, or not, by chance. What is durable is visible to the checkers.
+ * The simulated disk of one member: bytes that are on the platter, bytes that a crash may take, and the real protocol of
+ * durable steps (`src/storage/durable-steps.ts`), the real anchor and the real recovery on top. A crash loses, keeps,
+ * tears or zeroes what was not synced; a sync can fail, hang or find the disk full; bits of a stopped member can rot.
+ * What is on the platter is visible to the checkers.
  */
-import { assert } from "../../src/base/assert.ts";
+import type { Identity } from "../../src/base/identity.ts";
 import type { Prng } from "../../src/base/prng.ts";
-import { entryBytes } from "../../src/codec/entry.ts";
+import { decodeEntry } from "../../src/codec/entry.ts";
+import { chainStart } from "../../src/raft/chain.ts";
 import type { Entry, HardState } from "../../src/raft/types.ts";
-import type { DurableStep, RaftStorage } from "../../src/storage/contract.ts";
+import { encodeAnchor, openAnchor, type SlotDevice } from "../../src/storage/anchor-slots.ts";
+import type { RaftStorage } from "../../src/storage/contract.ts";
+import { checkWhole, renewAnchor } from "../../src/storage/directory-check.ts";
+import {
+  createStepStorage,
+  type Done,
+  type StepBatch,
+  type StepStore,
+  type StepTimers,
+} from "../../src/storage/durable-steps.ts";
+import { DamageError } from "../../src/storage/failure.ts";
+import { scanLevelLog } from "../../src/storage/level-log.ts";
+import {
+  decodeHead,
+  decodeKey,
+  encodeFounding,
+  encodeHead,
+  foundingKey,
+  headKey,
+} from "../../src/storage/records.ts";
+import { createStoreReader } from "../../src/storage/store-reader.ts";
+import { type Change, LevelFile } from "./level-file.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-export interface SimDisk {
-  /** Entries on the platter, from index 1. */
-  readonly durable: readonly Entry[];
-  readonly hardState: HardState;
-  /** `run` carries completions into the process: later, when it is paused. */
-  open(run: (completion: () => void) => void): RaftStorage;
-  /** The process died: the step under way is kept or lost, whole. */
-  crash(): void;
-  /** Steps that begin before this (true) time take at least until then. */
-  stallUntil(time: number): void;
+/** What a start finds. A refusal is for good: the directory remembers it. */
+export type Opened =
+  | { readonly kind: "opened"; readonly storage: RaftStorage }
+  | { readonly kind: "refused"; readonly why: string };
+
+export interface DiskOptions {
+  readonly scheduler: Scheduler;
+  readonly random: Prng;
+  /** Of one sync, in milliseconds. */
+  readonly latencyMaxMs: number;
+  /** A founded one. */
+  readonly identity: Identity;
+  readonly memberId: string;
 }
 
-export function createSimDisk(scheduler: Scheduler, random: Prng, latencyMaxMs: number): SimDisk {
-  let durable: Entry[] = [];
-  let hardState: HardState = { currentTerm: 0, votedFor: undefined };
-  let step = 0;
-  let logBytes = 0;
-  let boot = 0;
-  let stalledUntil = 0;
-  let underWay: DurableStep | undefined;
+/** What a crash did to the bytes that were not synced. */
+export type CrashLeft = "nothing to lose" | "lost" | "kept" | "torn" | "zeroed";
 
-  const bytesOf = (entries: readonly Entry[]): number =>
-    entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+/** Carries completions into the process: later, when it is paused; never, when it is gone. */
+type Run = (completion: () => void) => void;
 
-  function makeDurable(written: DurableStep): void {
-    if (written.truncateFrom !== undefined) {
-      logBytes -= bytesOf(durable.slice(written.truncateFrom - 1));
-      durable = durable.slice(0, written.truncateFrom - 1);
-    }
-    for (const entry of written.entries) {
-      assert(entry.index === durable.length + 1, "the disk holds a whole log", { index: entry.index });
-      durable.push(entry);
-    }
-    if (written.hardState !== undefined) hardState = written.hardState;
-    logBytes += bytesOf(written.entries);
-    step++;
+export class SimDisk {
+  readonly #o: DiskOptions;
+  readonly #log = new LevelFile();
+  #synced = 0;
+  /** Where each batch ended; the first made step 1. */
+  #ends: number[] = [];
+  #anchor: Uint8Array;
+  #anchorWriting: { readonly bytes: Uint8Array; readonly position: number } | undefined;
+  readonly #live = new Map<string, Uint8Array>();
+  #durable: Entry[] = [];
+  #hardState: HardState = { currentTerm: 0, votedFor: undefined };
+  #boot = 0;
+  #stalledUntil = 0;
+  #isFull = false;
+  #failsNext = false;
+  #refusal: string | undefined;
+  #isDamaged = false;
+  /** What a start must find: what was on the platter before the last crash. Undefined after a step that was half done. */
+  #expected: { readonly entries: readonly Entry[]; readonly hardState: HardState } | undefined;
+
+  constructor(options: DiskOptions) {
+    this.#o = options;
+    const { identity, memberId } = options;
+    const { clusterId = "", founders = {} } = identity;
+    const head = { hardState: this.#hardState, lastIndex: 0, lastTerm: 0, lastChain: chainStart, step: 1 };
+    this.#log.append([
+      { key: foundingKey, value: encodeFounding({ clusterId, memberId, founders }) },
+      { key: headKey, value: encodeHead(head) },
+    ]);
+    this.#noteSynced();
+    this.#anchor = encodeAnchor({ clusterId, memberId, term: 0, vote: undefined, step: 1 });
   }
 
-  return {
-    get durable() {
-      return durable;
-    },
-    get hardState() {
-      return hardState;
-    },
-    open(run) {
-      const own = ++boot;
-      let isClosed = false;
-      const restored = { hardState, entries: durable.slice(), step };
-      return {
-        restored,
-        get step() {
-          return step;
-        },
-        get logBytes() {
-          return logBytes;
-        },
-        write(written, done) {
-          assert(underWay === undefined, "one write at a time");
-          if (isClosed) {
-            scheduler.after(0, () => run(() => done(new Error("the disk is closed"))));
-            return;
-          }
-          underWay = written;
-          const latency = 0.05 + random.next() * latencyMaxMs;
-          scheduler.at(Math.max(scheduler.now + latency, stalledUntil), () => {
-            if (boot !== own) return;
-            makeDurable(written);
-            underWay = undefined;
-            run(() => done(undefined));
-          });
-        },
-        close: () =>
-          new Promise<void>((resolve) => {
-            isClosed = true;
-            const look = (): void => (underWay === undefined ? resolve() : scheduler.after(1, look));
-            look();
-          }),
-      };
-    },
-    crash() {
-      boot++;
-      if (underWay !== undefined && random.chance(0.5)) makeDurable(underWay);
-      underWay = undefined;
-    },
-    stallUntil(time) {
-      stalledUntil = Math.max(stalledUntil, time);
-    },
-  };
+  /** Entries on the platter, from index 1, as their bytes say. */
+  get durable(): readonly Entry[] {
+    return this.#durable;
+  }
+
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  /** False when a start found something else than what was there. `entries` and `hardState` are what it found. */
+  isExpected(entries: readonly Entry[], hardState: HardState): boolean {
+    if (this.#expected === undefined) return true;
+    const before = this.#expected;
+    return (
+      entries.length === before.entries.length &&
+      entries.at(-1)?.chain === before.entries.at(-1)?.chain &&
+      hardState.currentTerm === before.hardState.currentTerm &&
+      hardState.votedFor === before.hardState.votedFor
+    );
+  }
+
+  /** True when no start will succeed any more. */
+  get isRefused(): boolean {
+    return this.#refusal !== undefined;
+  }
+
+  #noteSynced(): void {
+    this.#synced = this.#log.length;
+    this.#ends.push(this.#log.length);
+  }
+
+  // ---- faults ------------------------------------------------------------------------------------------------------
+
+  /** The process died: of what was not synced, anything may be left. */
+  crash(): CrashLeft {
+    this.#boot++;
+    const { random } = this.#o;
+    this.#tearAnchor();
+    this.#expected = { entries: this.#durable.slice(), hardState: this.#hardState };
+    if (this.#log.length === this.#synced) return "nothing to lose";
+    const left = random.pick(["lost", "kept", "torn", "torn", "zeroed"] as const);
+    const at = this.#synced + random.between(0, this.#log.length - this.#synced);
+    if (left === "lost") this.#log.cut(this.#synced);
+    else if (left === "torn") this.#log.cut(random.chance(0.5) ? at : Math.max(this.#synced, at & ~511));
+    else if (left === "zeroed") this.#log.zeroFrom(at);
+    const batches = this.#ends.length;
+    // All of the step may have been kept: then that is what a start finds.
+    if (this.#recover() && this.#ends.length > batches) this.#expected = undefined;
+    return left;
+  }
+
+  #tearAnchor(): void {
+    if (this.#anchorWriting === undefined) return;
+    const { bytes, position } = this.#anchorWriting;
+    this.#anchorWriting = undefined;
+    this.#anchor.set(bytes.subarray(0, this.#o.random.pick([0, bytes.length, 17, 256, 509])), position);
+  }
+
+  /** Syncs that begin or run before this (true) time take at least until then. */
+  stallUntil(time: number): void {
+    this.#stalledUntil = Math.max(this.#stalledUntil, time);
+  }
+
+  /** From now on (or no more) every write fails for want of room. */
+  setFull(isFull: boolean): void {
+    this.#isFull = isFull;
+  }
+
+  /** The next sync fails; what it should have made durable may be lost. */
+  failNextSync(): void {
+    this.#failsNext = true;
+  }
+
+  /**
+   * One bit of a stopped member turns, among those that the anchor answers for: what came in its last 20 ms could be lost
+   * unnoticed, which docs/FAILURES.md says. False when there is nothing to turn.
+   */
+  rot(): boolean {
+    const { random } = this.#o;
+    this.#isDamaged = true;
+    if (random.chance(0.2)) {
+      const bit = random.between(0, 8 * this.#anchor.length - 1);
+      this.#anchor[bit >> 3] = (this.#anchor[bit >> 3] as number) ^ (1 << (bit & 7));
+      return true;
+    }
+    const end = this.#ends[this.#anchorState().step - 1];
+    if (end === undefined || this.#refusal !== undefined) return false;
+    // The last step is where a lost one looks most like a torn one.
+    const start = random.chance(0.3) ? (this.#ends[this.#anchorState().step - 2] ?? 0) : 0;
+    this.#log.flip(random.between(8 * start, 8 * end - 1));
+    return true;
+  }
+
+  /** Bits of it were turned, or all of them. */
+  get isDamaged(): boolean {
+    return this.#isDamaged;
+  }
+
+  /** Full, or hanging. */
+  get isBroken(): boolean {
+    return this.#isFull || this.#o.scheduler.now < this.#stalledUntil;
+  }
+
+  /** What can be repaired is; what is lost stays lost. */
+  heal(): void {
+    this.#isFull = false;
+    this.#failsNext = false;
+  }
+
+  wipe(): void {
+    this.#isDamaged = true;
+    this.#refusal = "missing: it is not a data directory";
+    this.#durable = [];
+  }
+
+  // ---- recovery ----------------------------------------------------------------------------------------------------
+
+  /** Bytes of a stopped member were changed: what it has is what a start will find, or nothing. */
+  #recover(): boolean {
+    const scan = scanLevelLog(this.#log.bytes);
+    if (scan.kind === "damaged") return false;
+    if (scan.kind === "torn") this.#log.cut(scan.at);
+    this.#ends = this.#ends.filter((end) => end <= this.#log.length);
+    this.#live.clear();
+    this.#durable = [];
+    let length = 0;
+    for (const changes of this.#log.batches()) {
+      length++;
+      for (const change of changes) this.#apply(change);
+    }
+    if (this.#ends.length < length) this.#ends.push(this.#log.length);
+    this.#synced = this.#log.length;
+    return true;
+  }
+
+  #apply({ key, value }: Change): void {
+    const name = nameOf(key);
+    if (value === undefined) this.#live.delete(name);
+    else this.#live.set(name, value);
+    const decoded = decodeKey(key);
+    if (decoded.kind === "head" && value !== undefined) this.#hardState = decodeHead(value).hardState;
+    if (decoded.kind !== "entry") return;
+    if (value === undefined) this.#durable.length = Math.min(this.#durable.length, decoded.index - 1);
+    else this.#durable[decoded.index - 1] = decodeEntry(value);
+  }
+
+  /** What the real start does: look at the log, read and verify everything, hold it against the anchor, renew that. */
+  open(run: Run, opened: (result: Opened) => void): void {
+    const boot = ++this.#boot;
+    const refuse = (why: string): void => {
+      this.#refusal = why;
+      this.#durable = [];
+      opened({ kind: "refused", why });
+    };
+    if (this.#refusal !== undefined) return opened({ kind: "refused", why: this.#refusal });
+    try {
+      if (!this.#recover()) throw new DamageError("the write-ahead log is damaged");
+      const reader = createStoreReader();
+      for (const name of [...this.#live.keys()].sort()) {
+        reader.add(Buffer.from(name, "latin1"), this.#live.get(name) as Uint8Array);
+      }
+      const content = reader.end();
+      const anchor = openAnchor(this.#anchor.slice(), this.#anchorDevice(boot, run));
+      const head = checkWhole(this.#o.identity, anchor, content);
+      renewAnchor(anchor, head, (error) => {
+        if (error !== undefined) return;
+        const { identity, memberId } = this.#o;
+        const storage = createStepStorage({
+          store: this.#store(boot, run),
+          anchor,
+          timers: this.#timers(boot, run),
+          clusterId: identity.clusterId ?? "",
+          memberId,
+          head,
+          entries: content.entries,
+          logBytes: content.logBytes,
+        });
+        opened({ kind: "opened", storage });
+      });
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      refuse(`${error.name}: ${error.message}`);
+    }
+  }
+
+  #anchorState(): { readonly step: number } {
+    const device = { write: () => undefined, defer: () => undefined, close: () => undefined };
+    return openAnchor(this.#anchor.slice(), device).state;
+  }
+
+  // ---- what the protocol writes to -----------------------------------------------------------------------------------
+
+  /** Runs `completion` when the disk is done, if the process is still the one that asked. */
+  #later(boot: number, run: Run, completion: () => void): void {
+    const { scheduler, random, latencyMaxMs } = this.#o;
+    const time = scheduler.now + 0.05 + random.next() * latencyMaxMs;
+    scheduler.at(Math.max(time, this.#stalledUntil), () => {
+      if (this.#boot !== boot) return;
+      // A disk that hangs now holds what it took before, too.
+      if (scheduler.now < this.#stalledUntil) this.#later(boot, run, completion);
+      else completion();
+    });
+  }
+
+  #store(boot: number, run: Run): StepStore {
+    return {
+      commit: (fill, done) => {
+        const changes = changesOf(fill);
+        if (this.#isFull) {
+          this.#later(boot, run, () => run(() => done(new Error("ENOSPC: no space left on device"))));
+          return;
+        }
+        this.#log.append(changes);
+        this.#later(boot, run, () => this.#sync(run, changes, done));
+      },
+      get: (key) => this.#live.get(nameOf(key)),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #sync(run: Run, changes: readonly Change[], done: Done): void {
+    if (this.#failsNext) {
+      this.#failsNext = false;
+      // The pages are marked clean, written or not: whoever syncs again is told that all is well.
+      if (this.#o.random.chance(0.5)) this.#log.zeroFrom(this.#synced);
+      run(() => done(new Error("EIO: fdatasync failed")));
+      return;
+    }
+    this.#noteSynced();
+    for (const change of changes) this.#apply(change);
+    run(() => done(undefined));
+  }
+
+  #anchorDevice(boot: number, run: Run): SlotDevice {
+    return {
+      write: (bytes, position, done) => {
+        this.#anchorWriting = { bytes, position };
+        this.#later(boot, run, () => {
+          this.#anchorWriting = undefined;
+          this.#anchor.set(bytes, position);
+          run(() => done(undefined));
+        });
+      },
+      defer: (completion) => this.#o.scheduler.after(0, () => this.#boot === boot && run(completion)),
+      close: () => undefined,
+    };
+  }
+
+  #timers(boot: number, run: Run): StepTimers {
+    return {
+      after: (ms, expired) => {
+        let isOff = false;
+        this.#o.scheduler.after(ms, () => {
+          if (!isOff && this.#boot === boot) run(expired);
+        });
+        return () => {
+          isOff = true;
+        };
+      },
+      defer: (completion) => this.#o.scheduler.after(0, () => this.#boot === boot && run(completion)),
+    };
+  }
+}
+
+function changesOf(fill: (batch: StepBatch) => void): readonly Change[] {
+  const changes: Change[] = [];
+  fill({
+    del: (key) => changes.push({ key, value: undefined }),
+    put: (key, value) => changes.push({ key, value }),
+  });
+  return changes;
+}
+
+/** Order of these strings is order of the keys. */
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key).toString("latin1");
 }

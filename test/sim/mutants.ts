@@ -2,7 +2,7 @@
  * Deliberately broken variants. Each is a patch of a source file: the product has no switch for being wrong.
  * The simulator must catch every one, by the rule it names; a checker that never failed proves nothing.
  */
-import type { Plan } from "./world.ts";
+import type { Plan } from "./plan.ts";
 
 export interface Mutant {
   readonly name: string;

@@ -21,7 +21,11 @@ export interface NetworkFaults {
 
 export interface SimNetwork {
   isCut(from: string, to: string): boolean;
-  cut(from: string, to: string): void;
+  /** In this direction, until what it returns is called, or everything is healed. Cuts of one link add up. */
+  cut(from: string, to: string): () => void;
+  /** The same with every message that much slower. */
+  slow(from: string, to: string, extraMs: number): () => void;
+  /** No link is cut or slowed any more. */
   heal(): void;
   /** No more loss, duplication or long delays; cuts stay. */
   calm(): void;
@@ -33,7 +37,9 @@ export interface SimNetwork {
 }
 
 export function createSimNetwork(seed: number, scheduler: Scheduler, configured: NetworkFaults): SimNetwork {
-  const cuts = new Set<string>();
+  /** How many hold each link cut; a new map at each heal, so that what ends later undoes nothing. */
+  let cuts = new Map<string, number>();
+  let slowed = new Map<string, number>();
   const streams = new Map<string, Prng>();
   const lastArrival = new Map<string, number>();
   const counts = { sent: 0, lost: 0, duplicated: 0 };
@@ -49,18 +55,36 @@ export function createSimNetwork(seed: number, scheduler: Scheduler, configured:
   }
 
   function arrival(link: string, random: Prng, isOrdered: boolean): number {
-    const time = scheduler.now + faults.delayMin + random.next() * (faults.delayMax - faults.delayMin);
+    const spreadMs = random.next() * (faults.delayMax - faults.delayMin);
+    const time = scheduler.now + faults.delayMin + spreadMs + (slowed.get(link) ?? 0);
     if (!isOrdered) return time;
     const ordered = Math.max(time, lastArrival.get(link) ?? 0);
     lastArrival.set(link, ordered);
     return ordered;
   }
 
+  /** Adds to a link's number; returns how to take it off again. */
+  function add(numbers: Map<string, number>, link: string, amount: number): () => void {
+    numbers.set(link, (numbers.get(link) ?? 0) + amount);
+    let isUndone = false;
+    return () => {
+      if (isUndone) return;
+      isUndone = true;
+      const left = (numbers.get(link) ?? 0) - amount;
+      if (left > 0) numbers.set(link, left);
+      else numbers.delete(link);
+    };
+  }
+
   return {
     counts,
     isCut: (from, to) => cuts.has(`${from}>${to}`),
-    cut: (from, to) => cuts.add(`${from}>${to}`),
-    heal: () => cuts.clear(),
+    cut: (from, to) => add(cuts, `${from}>${to}`, 1),
+    slow: (from, to, extraMs) => add(slowed, `${from}>${to}`, extraMs),
+    heal: () => {
+      cuts = new Map();
+      slowed = new Map();
+    },
     calm() {
       faults = { ...faults, loss: 0, duplication: 0, delayMin: 0.1, delayMax: 1, reorder: false };
     },

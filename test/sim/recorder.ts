@@ -1,7 +1,7 @@
 /**
- * The all-knowing observer: sees every message, every durable byte, every applied entry and every belief, and stops the
- * run at the first broken promise. It is outside of the members and shares no code with what it checks but the record
- * types and the state hash.
+ * The all-knowing observer: sees every message, every byte on a platter, every applied entry, every answer and every
+ * belief, and stops the run at the first broken promise. It is outside of the members and shares no code with what it
+ * checks but the record types and the state hash. What follows from the clients' side alone is `test/check`.
  */
 import { createHasher } from "../../src/base/hash.ts";
 import { stateHash } from "../../src/locks/canonical.ts";
@@ -9,7 +9,9 @@ import { checkLockState } from "../../src/locks/invariants.ts";
 import type { Outcome } from "../../src/locks/outcomes.ts";
 import type { Claim, ClaimedResource, LockState, Resource } from "../../src/locks/records.ts";
 import type { Entry, Message, TraceEvent } from "../../src/raft/types.ts";
-import type { SimMember } from "./member.ts";
+import type { StoredState } from "../../src/storage/contract.ts";
+import type { CrashLeft } from "./disk.ts";
+import type { HttpAnswer, SimMember } from "./member.ts";
 
 /** A promise was broken. `rule` is the name under which docs/TESTING.md lists it. */
 export class Violation extends Error {
@@ -32,38 +34,18 @@ export interface Holding {
 /** Somebody who may believe that it holds something. */
 export interface Believer {
   readonly name: string;
-  /** What it believes, at this true time, to hold of this name. */
-  holdings(name: string, now: number): readonly Holding[];
+  /** What it believes, now, to hold of this name. */
+  holdings(name: string): readonly Holding[];
   /** True while it trusts that this session lives. */
-  trusts(sessionId: string, now: number): boolean;
+  trusts(sessionId: string): boolean;
 }
 
 interface Canon {
   readonly term: number;
   readonly chain: number;
-  readonly hash: string;
-}
-
-export interface Recorder {
-  note(text: string): void;
-  sent(member: SimMember, to: string, message: Message): void;
-  traced(member: SimMember, event: TraceEvent): void;
-  applied(member: SimMember, entry: Entry, outcome: Outcome): void;
-  crashed(member: SimMember): void;
-  /** A member answered a client with the outcome of the entry at this revision. */
-  acknowledged(revision: number): void;
-  /** Highest revision that any client was answered with so far. */
-  readonly acknowledgedUpTo: number;
-  /** A read that began when `floor` had been acknowledged shows this revision. */
-  readShows(revision: number, floor: number): void;
-  /** A client was told that its session is gone for good. */
-  toldGone(sessionId: string, isUnknown: boolean): void;
-  /** A client begins to believe that it holds something of this name. */
-  believes(believer: Believer, name: string): void;
-  readonly frontier: number;
-  readonly traceHash: number;
-  readonly lines: readonly string[];
-  readonly counts: Record<string, number>;
+  readonly outcome: string;
+  /** Of some entries only: hashing is linear in the state. */
+  readonly hash: string | undefined;
 }
 
 export interface RecorderOptions {
@@ -73,111 +55,328 @@ export interface RecorderOptions {
   readonly keepLines: boolean;
   /** Of every simulated semaphore. */
   readonly capacity: number;
+  /** Every so many entries the whole state is hashed and its invariants are checked. */
+  readonly wholeEvery: number;
 }
 
-export function createRecorder(options: RecorderOptions): Recorder {
-  const canon: Canon[] = [];
-  const leaderOf = new Map<number, string>();
-  const voteOf = new Map<string, string>();
-  const opened = new Set<string>();
-  const ended = new Set<string>();
-  const lastGranted = new Map<string, number>();
-  const counts: Record<string, number> = {};
-  const lines: string[] = [];
-  const hasher = createHasher();
-  let lastFence = 0;
-  let acknowledgedUpTo = 0;
+/** What was known of a claim when it was granted. */
+interface Held {
+  readonly claim: Claim;
+  readonly lockDelayMs: number;
+  /** As of the last look: an ended claim has let them go. */
+  readonly permits: number;
+}
 
-  const count = (what: string): void => {
-    counts[what] = (counts[what] ?? 0) + 1;
-  };
+/** Until cluster time reaches this, nothing that its mode excludes may be granted (I8). */
+interface Closed {
+  readonly until: number;
+  readonly mode: Holding["mode"];
+  readonly permits: number;
+  /** A hand-back: over when this session acknowledged that end. */
+  readonly by: { readonly sessionId: string; readonly revision: number } | undefined;
+}
 
-  function note(text: string): void {
-    const line = `${options.now().toFixed(3).padStart(12)} ${text}`;
-    hasher.text(line);
-    if (options.keepLines) lines.push(line);
+export class Recorder {
+  readonly #o: RecorderOptions;
+  readonly #canon: Canon[] = [];
+  readonly #leaderOf = new Map<number, string>();
+  readonly #voteOf = new Map<string, string>();
+  readonly #opened = new Set<string>();
+  readonly #live = new Set<string>();
+  /** Of sessions, after the last entry. */
+  readonly #expiresAt = new Map<string, number>();
+  readonly #held = new Map<string, Held>();
+  readonly #closed = new Map<string, Closed[]>();
+  readonly #lastGranted = new Map<string, number>();
+  /** Claims whose request was answered for good with something else than a hold. */
+  readonly #finished = new Set<string>();
+  readonly #hasher = createHasher();
+  readonly counts: Record<string, number> = {};
+  readonly lines: string[] = [];
+  #lastFence = 0;
+  #acknowledgedUpTo = 0;
+  /** When the last entry was applied anywhere for the first time. */
+  #lastElected = -Infinity;
+
+  constructor(options: RecorderOptions) {
+    this.#o = options;
   }
 
-  function vote(voter: string, term: number, candidate: string): void {
+  count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1;
+  }
+
+  /** One line of the trace: true time, who, what. */
+  note(who: string, text: string): void {
+    const line = `${this.#o.now().toFixed(3).padStart(12)} ${who.padEnd(4)} ${text}`;
+    this.#hasher.text(line);
+    if (this.#o.keepLines) this.lines.push(line);
+  }
+
+  get traceHash(): number {
+    return this.#hasher.digest();
+  }
+
+  /** Highest index that was applied anywhere. */
+  get frontier(): number {
+    return this.#canon.length;
+  }
+
+  get lastElectedAt(): number {
+    return this.#lastElected;
+  }
+
+  // ---- Raft ----------------------------------------------------------------------------------------------------------
+
+  sent(member: SimMember, to: string, message: Message): void {
+    if (message.kind === "vote-response" && message.granted) this.#vote(member.id, message.term, to);
+    if (message.kind === "vote") this.#vote(member.id, message.term, member.id);
+    if (message.kind === "append" && message.entries.length > 0) this.count("append sent");
+    this.#checkPromised(member, message);
+  }
+
+  #vote(voter: string, term: number, candidate: string): void {
     const key = `${voter} ${term}`;
-    const before = voteOf.get(key);
+    const before = this.#voteOf.get(key);
     if (before !== undefined && before !== candidate) {
       throw new Violation(
         "one-vote-per-term",
         `${voter} votes for ${candidate} and ${before} in term ${term}`,
       );
     }
-    voteOf.set(key, candidate);
+    this.#voteOf.set(key, candidate);
   }
 
-  function checkPromised(member: SimMember, message: Message): void {
-    if (message.term > member.disk.hardState.currentTerm && message.kind !== "pre-vote-response") {
+  #checkPromised(member: SimMember, message: Message): void {
+    const { hardState, durable } = member.disk;
+    if (message.term > hardState.currentTerm && message.kind !== "pre-vote-response") {
       throw new Violation("durable-before-sent", `${member.name} sends ${message.kind} of an unwritten term`);
     }
     if (message.kind === "vote-response" && message.granted) {
-      const { currentTerm, votedFor } = member.disk.hardState;
-      if (currentTerm === message.term && votedFor === undefined) {
+      if (hardState.currentTerm === message.term && hardState.votedFor === undefined) {
         throw new Violation("durable-before-sent", `${member.name} sends an unwritten vote`);
       }
     }
-    if (message.kind === "append-response" && message.result.kind === "matched") {
-      if (member.disk.durable.length < message.result.matchIndex) {
-        throw new Violation(
-          "durable-before-sent",
-          `${member.name} acknowledges unwritten ${message.result.matchIndex}`,
-        );
+    if (message.kind !== "append-response" || message.result.kind !== "matched") return;
+    const { matchIndex } = message.result;
+    if (durable.length < matchIndex) {
+      throw new Violation("durable-before-sent", `${member.name} acknowledges unwritten ${matchIndex}`);
+    }
+  }
+
+  traced(member: SimMember, event: TraceEvent): void {
+    const { kind, ...facts } = event;
+    this.note(member.name, `${kind} ${JSON.stringify(facts)}`);
+    if (event.kind === "role") this.#noteRole(member, event);
+    if (event.kind === "truncate") this.count(event.to > event.from ? "truncated two or more" : "truncated");
+    if (event.kind === "leader-lost") this.count("leader lost");
+    if (event.kind === "vote" && !event.granted) this.count("vote refused");
+  }
+
+  #noteRole(member: SimMember, { role, term, reason }: Extract<TraceEvent, { kind: "role" }>): void {
+    if (role === "leader") {
+      this.count("leader elected");
+      this.#lastElected = this.#o.now();
+      const before = this.#leaderOf.get(term);
+      if (before !== undefined && before !== member.id) {
+        throw new Violation("one-leader-per-term", `${before} and ${member.id} lead term ${term}`);
       }
+      this.#leaderOf.set(term, member.id);
+    }
+    if (role !== "leader" && role !== "follower") this.count("campaign");
+    if (role === "follower" && reason.includes("check-quorum")) this.count("check-quorum step-down");
+    if (reason.includes("disk hangs")) this.count("hung disk step-down");
+  }
+
+  /** It says that it leads, and for that long it could not reach a majority. Twice B is what check-quorum takes. */
+  leadsWithoutQuorum(member: SimMember, ms: number): void {
+    throw new Violation("check-quorum", `${member.name} leads ${ms} ms after it lost its majority`);
+  }
+
+  // ---- processes and disks -------------------------------------------------------------------------------------------
+
+  crashed(_member: SimMember, left: CrashLeft): void {
+    this.count("crash");
+    if (left !== "nothing to lose") this.count(`crash: unsynced bytes ${left}`);
+  }
+
+  /** `isDamaged`: somebody turned bits of this disk, or wiped it. */
+  refused(member: SimMember, why: string, isDamaged: boolean): void {
+    if (!isDamaged)
+      throw new Violation("restart-finds-all", `${member.name} is refused, and nothing was damaged: ${why}`);
+    this.count(why.startsWith("missing") ? "wiped member refused" : "damaged member refused");
+  }
+
+  /** A start found this on its disk: all that the platter showed before, nothing else. */
+  opened(member: SimMember, { entries, hardState }: StoredState): void {
+    if (!member.disk.isExpected(entries, hardState))
+      throw new Violation("restart-finds-all", `${member.name} opened with another state than it had`);
+    this.note(member.name, `opens entries=${entries.length} term=${hardState.currentTerm}`);
+  }
+
+  // ---- entries -------------------------------------------------------------------------------------------------------
+
+  applied(member: SimMember, entry: Entry, outcome: Outcome): void {
+    const { driver } = member;
+    if (driver === undefined) throw new Error("a crashed member applied an entry");
+    const { state } = driver.staleView();
+    const isWhole = entry.index % this.#o.wholeEvery === 0;
+    const said = describe(outcome);
+    const known = this.#canon[entry.index - 1];
+    const hash = isWhole ? stateHash(state) : undefined;
+    if (known !== undefined) {
+      if (known.chain !== entry.chain || known.term !== entry.term) {
+        throw new Violation("one-entry-per-index", `${member.name} commits another entry at ${entry.index}`);
+      }
+      if (known.hash !== hash || known.outcome !== said) {
+        throw new Violation("I12-state-hash", `${member.name} has another state at ${entry.index}`);
+      }
+      return;
+    }
+    if (entry.index !== this.#canon.length + 1)
+      throw new Violation("one-entry-per-index", "a gap in the applied log");
+    this.#canon.push({ term: entry.term, chain: entry.chain, outcome: said, hash });
+    this.note(
+      member.name,
+      `apply ${entry.index} term=${entry.term} time=${entry.time} ${said} ${hash ?? "-"}`,
+    );
+    this.count(`outcome ${outcome.kind}`);
+    if (isWhole) this.#checkWhole(state);
+    this.#checkFrontier(state, entry.index);
+  }
+
+  #checkWhole(state: LockState): void {
+    try {
+      checkLockState(state);
+    } catch (error) {
+      throw new Violation("lock-invariants", error instanceof Error ? error.message : String(error));
     }
   }
 
   /** At the first apply anywhere: what this entry did must be allowed. */
-  function checkFrontier(state: LockState, index: number): void {
+  #checkFrontier(state: LockState, index: number): void {
+    this.#noteEnds(state);
+    this.#checkSessions(state);
     const granted: { readonly resource: Resource; readonly claim: Claim; readonly fence: number }[] = [];
     for (const resource of state.resources.values()) {
-      checkResource(state, resource);
+      this.#checkResource(state, resource);
       for (const claim of resource.holders) {
         if (claim.grant?.revision === index) granted.push({ resource, claim, fence: claim.grant.fence });
       }
     }
-    for (const { resource, claim, fence } of granted.sort((a, b) => a.fence - b.fence)) {
-      if (fence <= lastFence) throw new Violation("I3-fences", `fence ${fence} after ${lastFence}`);
-      lastFence = fence;
-      const { name } = resource;
-      if (claim.enqueuedRevision <= (lastGranted.get(name) ?? 0)) {
-        throw new Violation("I6-fifo", `${claim.id} is granted ${name} out of turn`);
-      }
-      lastGranted.set(name, claim.enqueuedRevision);
-      for (const waiter of resource.queue) {
-        if (waiter.enqueuedRevision < claim.enqueuedRevision) {
-          throw new Violation("I6-fifo", `${claim.id} passes ${waiter.id} on ${name}`);
-        }
-      }
-      count(`grant ${wantOf(claim).mode}`);
-      if (claim.enqueuedRevision < index) count("grant after waiting");
-      if (granted.filter((other) => other.resource === resource).length > 1) count("several granted at once");
+    granted.sort((a, b) => a.fence - b.fence);
+    for (const { resource, claim, fence } of granted) {
+      if (fence <= this.#lastFence)
+        throw new Violation("I3-fences", `fence ${fence} after ${this.#lastFence}`);
+      this.#lastFence = fence;
+      this.#checkGrant(state, resource, claim);
+      this.count(`grant ${wantOf(claim).mode}`);
+      if (claim.enqueuedRevision < index) this.count("grant after waiting");
+      if (granted.filter((other) => other.resource === resource).length > 1)
+        this.count("several granted at once");
     }
-    for (const claim of state.claims.values()) {
-      if (claim.end?.revision === index && claim.grant !== undefined) count(`hold ended ${claim.end.reason}`);
-    }
-    for (const session of state.tombstones.values()) {
-      if (session.end?.revision !== index) continue;
-      ended.add(session.id);
-      if (session.end.reason !== "expired") continue;
-      count("session expired");
-      for (const believer of options.believers()) {
-        if (believer.trusts(session.id, options.now())) {
-          throw new Violation("I10-expiry-too-early", `${believer.name} still trusts ${session.ref}`);
-        }
+  }
+
+  /** Holds that this entry ended: what they leave behind, judged from their facts and not with the machine's barriers. */
+  #noteEnds(state: LockState): void {
+    for (const [id, { claim, lockDelayMs, permits }] of this.#held) {
+      const now = state.claims.get(id) ?? claim;
+      if (now.state === "held") {
+        const kept = wantOf(now).permits;
+        // Another replica may be ahead now; its record is the one to look at.
+        if (now !== claim || kept !== permits) this.#held.set(id, { claim: now, lockDelayMs, permits: kept });
+        continue;
+      }
+      this.#held.delete(id);
+      const { end, session } = now;
+      if (end === undefined) continue;
+      this.count(`hold ended ${end.reason}`);
+      const isClean =
+        end.reason === "released" || end.reason === "cancelled" || end.reason === "session-closed";
+      if (isClean) continue;
+      const isByOthers = end.reason === "max-hold" || end.reason === "session-killed";
+      for (const claimed of claim.asked) {
+        const mode = claimed.kind === "semaphore" ? "permits" : claimed.mode;
+        const left = { mode, permits } as const;
+        this.#close(claimed.name, { ...left, until: end.at + lockDelayMs, by: undefined });
+        const by = { sessionId: session.id, revision: end.revision };
+        // The entry that ended it may have renewed the session afterwards: what counts is how it stood before.
+        const until = this.#expiresAt.get(session.id) ?? 0;
+        if (isByOthers) this.#close(claimed.name, { ...left, until, by });
       }
     }
-    for (const session of state.sessions.values()) opened.add(session.id);
+  }
+
+  #close(name: string, closed: Closed): void {
+    this.#closed.set(name, [...(this.#closed.get(name) ?? []), closed]);
+  }
+
+  #checkSessions(state: LockState): void {
+    for (const id of this.#live) {
+      if (state.sessions.has(id)) continue;
+      this.#live.delete(id);
+      const end = state.tombstones.get(id)?.end;
+      this.count(`session ${end?.reason ?? "forgotten"}`);
+      if (end?.reason !== "expired") continue;
+      for (const believer of this.#o.believers()) {
+        if (believer.trusts(id))
+          throw new Violation("I10-expiry-too-early", `${believer.name} still trusts ${id}`);
+      }
+    }
+    for (const session of state.sessions.values()) {
+      this.#expiresAt.set(session.id, session.expiresAt);
+      if (this.#opened.has(session.id)) continue;
+      this.#opened.add(session.id);
+      this.#live.add(session.id);
+    }
+  }
+
+  #checkGrant(state: LockState, resource: Resource, claim: Claim): void {
+    const { name } = resource;
+    if (claim.enqueuedRevision <= (this.#lastGranted.get(name) ?? 0)) {
+      throw new Violation("I6-fifo", `${claim.id} is granted ${name} out of turn`);
+    }
+    this.#lastGranted.set(name, claim.enqueuedRevision);
+    for (const waiter of resource.queue) {
+      if (waiter.enqueuedRevision < claim.enqueuedRevision) {
+        throw new Violation("I6-fifo", `${claim.id} passes ${waiter.id} on ${name}`);
+      }
+    }
+    // Ids of the form <ref>_<n> are safe for ever, all others as long as they are remembered (§3).
+    if (this.#finished.has(claim.id) && claim.id.startsWith(`${claim.session.ref}_`))
+      throw new Violation("no-ghost-grants", `${claim.id} was answered for good before it was granted`);
+    if (claim.session.end !== undefined || claim.session.expiresAt <= state.now)
+      throw new Violation("I5-dead-session", `${claim.id} is granted to a session that is due`);
+    if (claim.enqueuedRevision < state.revision && (claim.waitDeadline ?? Infinity) <= state.now)
+      throw new Violation("I5-dead-session", `${claim.id} is granted although its wait is over`);
+    this.#checkClosed(state, name, claim);
+    const lockDelayMs = claim.lockDelayMs ?? claim.session.lockDelayMs ?? state.settings?.lockDelayMs ?? 0;
+    this.#held.set(claim.id, { claim, lockDelayMs, permits: wantOf(claim).permits });
+  }
+
+  /** I8, from what ended and how alone. */
+  #checkClosed(state: LockState, name: string, claim: Claim): void {
+    const closed = (this.#closed.get(name) ?? []).filter((each) => isClosed(state, each));
+    this.#closed.set(name, closed);
+    const { mode } = wantOf(claim);
+    const isShut = closed.some(
+      (each) => each.mode === "exclusive" || (each.mode === "shared" && mode === "exclusive"),
+    );
+    if (isShut) throw new Violation("I8-lock-delay", `${claim.id} is granted ${name} in a lock-delay`);
+    const cooling = coolingOf(closed);
+    const resource = state.resources.get(name);
+    if (mode !== "permits" || resource === undefined) return;
+    const held = Array.from(resource.holders, wantOf).reduce((sum, { permits }) => sum + permits, 0);
+    if (held + cooling > this.#o.capacity)
+      throw new Violation("I8-lock-delay", `${claim.id} is granted permits of ${name} that cool`);
   }
 
   /** Who holds and who waits, judged from the records alone and not with the machine's own eyes. */
-  function checkResource(state: LockState, resource: Resource): void {
+  #checkResource(state: LockState, resource: Resource): void {
     const { name } = resource;
+    const { capacity } = this.#o;
     const holding = Array.from(resource.holders, wantOf);
-    if (isTooMuch(holding, options.capacity)) {
+    if (isTooMuch(holding, capacity)) {
       throw new Violation(
         resource.kind === "lock" ? "I1-exclusion" : "I2-permits",
         `too much is held of ${name}`,
@@ -193,133 +392,84 @@ export function createRecorder(options: RecorderOptions): Recorder {
     const kept = [...resource.barriers]
       .filter(({ delayUntil, handBackUntil }) => Math.max(delayUntil, handBackUntil) > state.now)
       .flatMap(({ resources }) => resources.map(wanted));
-    if (!isTooMuch([...holding, ...kept, wantOf(next)], options.capacity)) {
+    if (!isTooMuch([...holding, ...kept, wantOf(next)], capacity)) {
       throw new Violation("I6-handed-on", `${name} is free for ${next.id}, which waits`);
     }
   }
 
-  return {
-    note,
-    counts,
-    lines,
-    get frontier() {
-      return canon.length;
-    },
-    get traceHash() {
-      return hasher.digest();
-    },
+  // ---- answers and beliefs -------------------------------------------------------------------------------------------
 
-    sent(member, to, message) {
-      if (message.kind === "vote-response" && message.granted) vote(member.id, message.term, to);
-      if (message.kind === "vote") vote(member.id, message.term, member.id);
-      if (message.kind === "append" && message.entries.length > 0) count("append sent");
-      checkPromised(member, message);
-    },
+  get acknowledgedUpTo(): number {
+    return this.#acknowledgedUpTo;
+  }
 
-    traced(member, event) {
-      const { kind, ...facts } = event;
-      note(`${member.name} ${kind} ${JSON.stringify(facts)}`);
-      if (event.kind === "role" && event.role === "leader") {
-        count("leader elected");
-        const before = leaderOf.get(event.term);
-        if (before !== undefined && before !== member.id) {
-          throw new Violation("one-leader-per-term", `${before} and ${member.id} lead term ${event.term}`);
-        }
-        leaderOf.set(event.term, member.id);
-      }
-      if (event.kind === "truncate") count(event.to > event.from ? "truncated two or more" : "truncated");
-      if (event.kind === "leader-lost") count("leader lost");
-      if (event.kind === "vote" && !event.granted) count("vote refused");
-      if (event.kind === "role" && event.role === "follower" && event.reason.includes("check-quorum")) {
-        count("check-quorum step-down");
-      }
-      if (event.kind === "role" && event.reason.includes("disk hangs")) count("hung disk step-down");
-    },
-
-    applied(member, entry, outcome) {
-      const { driver } = member;
-      if (driver === undefined) throw new Error("a crashed member applied an entry");
-      const { state } = driver.staleView();
-      const hash = stateHash(state);
-      const known = canon[entry.index - 1];
-      if (known !== undefined) {
-        if (known.chain !== entry.chain || known.term !== entry.term) {
-          throw new Violation(
-            "one-entry-per-index",
-            `${member.name} commits another entry at ${entry.index}`,
-          );
-        }
-        if (known.hash !== hash) {
-          throw new Violation("I12-state-hash", `${member.name} has another state at ${entry.index}`);
-        }
-        return;
-      }
-      if (entry.index !== canon.length + 1)
-        throw new Violation("one-entry-per-index", "a gap in the applied log");
-      canon.push({ term: entry.term, chain: entry.chain, hash });
-      note(
-        `${member.name} apply ${entry.index} term=${entry.term} time=${entry.time} ${describe(outcome)} ${hash}`,
+  /** A member answers a client. What it decided or showed is on the disks of a majority. */
+  answered({ status, headers, body }: HttpAnswer): void {
+    if (status === 307) return this.count("redirected");
+    if (status === 503) return this.count(`unanswered ${String(body["code"])}`);
+    const revision = Number(headers["holdfast-revision"]);
+    this.count("acknowledged");
+    this.#acknowledgedUpTo = Math.max(this.#acknowledgedUpTo, revision);
+    const { chain } = this.#canon[revision - 1] ?? { chain: -1 };
+    const members = this.#o.members();
+    const holding = members.filter((member) => member.disk.durable[revision - 1]?.chain === chain).length;
+    const lost = members.filter((member) => member.disk.isRefused).length;
+    if ((holding + lost) * 2 <= members.length) {
+      throw new Violation(
+        "acknowledged-means-durable",
+        `revision ${revision} is on ${holding} of ${members.length}`,
       );
-      count(`outcome ${outcome.kind}`);
-      try {
-        checkLockState(state);
-      } catch (error) {
-        throw new Violation("lock-invariants", error instanceof Error ? error.message : String(error));
-      }
-      checkFrontier(state, entry.index);
-    },
+    }
+  }
 
-    crashed() {
-      count("crash");
-    },
+  /** The request for this claim was answered for good; anything but a hold means that it will never be granted. */
+  decided(claimId: string, kind: string): void {
+    if (kind !== "held" && kind !== "waiting") this.#finished.add(claimId);
+  }
 
-    get acknowledgedUpTo() {
-      return acknowledgedUpTo;
-    },
+  /** A read that began when `floor` had been acknowledged shows this revision. */
+  readShows(revision: number, floor: number): void {
+    this.count("read");
+    if (revision < floor)
+      throw new Violation("R10-stale-read", `shows ${revision}, ${floor} was acknowledged`);
+  }
 
-    readShows(revision, floor) {
-      count("read");
-      if (revision < floor)
-        throw new Violation("R10-stale-read", `shows ${revision}, ${floor} was acknowledged`);
-    },
+  /** A client was told that its session is gone for good. */
+  toldGone(sessionId: string, isUnknown: boolean): void {
+    this.count("told gone");
+    if (this.#live.has(sessionId)) {
+      const said = isUnknown ? "unknown" : "ended";
+      throw new Violation("terminal-answers-are-true", `told ${said} of a live session ${sessionId}`);
+    }
+  }
 
-    acknowledged(revision) {
-      count("acknowledged");
-      acknowledgedUpTo = Math.max(acknowledgedUpTo, revision);
-      const { chain } = canon[revision - 1] ?? { chain: -1 };
-      const members = options.members();
-      const holding = members.filter((member) => member.disk.durable[revision - 1]?.chain === chain).length;
-      if (holding * 2 <= members.length) {
-        throw new Violation(
-          "acknowledged-means-durable",
-          `revision ${revision} is on ${holding} of ${members.length}`,
-        );
-      }
-    },
+  /** A client begins to believe that it holds something of this name. */
+  believes(believer: Believer, name: string): void {
+    const all = this.#o.believers().map((other) => ({ other, held: other.holdings(name) }));
+    const together = all.flatMap(({ held }) => held);
+    if (!isTooMuch(together, this.#o.capacity)) return;
+    const others = all.filter(({ other, held }) => other !== believer && held.length > 0);
+    const who = others.map(({ other }) => other.name).join(" and ");
+    throw new Violation("I10-belief", `${believer.name} and ${who} believe in ${name}`);
+  }
+}
 
-    toldGone(sessionId, isUnknown) {
-      count("told gone");
-      const lives = opened.has(sessionId) && !ended.has(sessionId);
-      if (lives) {
-        const said = isUnknown ? "unknown" : "ended";
-        throw new Violation("terminal-answers-are-true", `told ${said} of a live session ${sessionId}`);
-      }
-    },
+function isClosed(state: LockState, { until, by }: Closed): boolean {
+  if (until <= state.now) return false;
+  if (by === undefined) return true;
+  const session = state.sessions.get(by.sessionId) ?? state.tombstones.get(by.sessionId);
+  // A session that left by itself has acknowledged everything.
+  return session !== undefined && session.seen < by.revision && session.end?.reason !== "closed";
+}
 
-    believes(believer, name) {
-      const all = options.believers().map((other) => ({ other, held: other.holdings(name, options.now()) }));
-      if (
-        !isTooMuch(
-          all.flatMap(({ held }) => held),
-          options.capacity,
-        )
-      )
-        return;
-      const others = all.filter(({ other, held }) => other !== believer && held.length > 0);
-      const who = others.map(({ other }) => other.name).join(" and ");
-      throw new Violation("I10-belief", `${believer.name} and ${who} believe in ${name}`);
-    },
-  };
+/** Lock-delay and hand-back of one hold keep the same permits, not twice as many. */
+function coolingOf(closed: readonly Closed[]): number {
+  const sum = (of: (each: Closed) => boolean): number =>
+    closed.filter(of).reduce((total, { mode, permits }) => total + (mode === "permits" ? permits : 0), 0);
+  return Math.max(
+    sum(({ by }) => by === undefined),
+    sum(({ by }) => by !== undefined),
+  );
 }
 
 /** More than exclusion or the capacity allows. */
@@ -344,13 +494,19 @@ function describe(outcome: Outcome): string {
   switch (outcome.kind) {
     case "claim":
     case "released":
+    case "shrunk":
     case "claim-ended":
-    case "claim-lost":
-      return `${outcome.kind} ${outcome.claim.id} ${outcome.claim.state} ${outcome.claim.end?.reason ?? ""}`;
+    case "claim-lost": {
+      const { id, state, end, grant } = outcome.claim;
+      return `${outcome.kind} ${id} ${state} ${end?.reason ?? ""} ${grant?.fence ?? ""}`;
+    }
     case "session":
     case "session-closed":
     case "session-ended":
+    case "session-killed":
       return `${outcome.kind} ${outcome.session.ref}`;
+    case "keep-alive":
+      return `keep-alive ${outcome.items.map(({ kind }) => kind).join(" ")}`;
     default:
       return outcome.kind;
   }

@@ -1,16 +1,30 @@
 /**
- * One simulated run: a cluster, clients and a mix of faults, all drawn from a seed; then everything is healed, and the
- * cluster must come to rest. The same seed gives the same run, to the byte.
+ * One simulated run: a cluster, clients and a mix of faults, all drawn from a seed. First nothing is broken, then anything
+ * may be and nothing may be wrong (safety), then a majority is healed and must come to rest (liveness). The same seed gives
+ * the same run, to the byte.
  */
-import { createPrng, type Prng } from "../../src/base/prng.ts";
+import { type Identity, memberId } from "../../src/base/identity.ts";
+import { createPrng } from "../../src/base/prng.ts";
 import { stateHash } from "../../src/locks/canonical.ts";
-import { defaultSettings } from "../../src/locks/settings.ts";
+import { defaultSettings, type Settings } from "../../src/locks/settings.ts";
+import { checkHistory } from "../check/all.ts";
+import type { History } from "../check/history.ts";
 import { SimClient } from "./client.ts";
-import { createSimDisk } from "./disk.ts";
+import { SimDisk } from "./disk.ts";
+import { Faults, type FaultWorld } from "./faults.ts";
+import { HistoryWriter } from "./history.ts";
 import { SimMember } from "./member.ts";
 import { createSimNetwork, type SimNetwork } from "./network.ts";
-import { createRecorder, type Recorder, Violation } from "./recorder.ts";
+import { isCalm, type Plan, planOf } from "./plan.ts";
+import { Recorder, Violation } from "./recorder.ts";
+import { Resource } from "./resource.ts";
 import { createScheduler, type Scheduler } from "./scheduler.ts";
+
+/** Answered operations and true milliseconds of one kind of time. */
+export interface Traffic {
+  readonly operations: number;
+  readonly ms: number;
+}
 
 export interface RunResult {
   readonly seed: number;
@@ -21,203 +35,122 @@ export interface RunResult {
   /** Simulated milliseconds. */
   readonly simulatedMs: number;
   readonly operations: number;
+  /** Operations that nobody was told of. */
   readonly unknown: number;
+  /** Before the first fault. */
+  readonly calm: Traffic;
+  /** While faults were under way and a majority could work. */
+  readonly quorumSafe: Traffic;
+  readonly faults: number;
   readonly counts: Readonly<Record<string, number>>;
   readonly lines: readonly string[];
+  readonly history: History;
 }
-
-/** Everything that a seed decides. */
-export interface Plan {
-  readonly members: number;
-  readonly clients: number;
-  readonly locks: number;
-  /** Semaphores. */
-  readonly pools: number;
-  readonly ttlMs: number;
-  readonly lockDelayMs: number;
-  readonly faultyMs: number;
-  readonly loss: number;
-  readonly duplication: number;
-  readonly delayMax: number;
-  readonly reorder: boolean;
-  readonly encode: boolean;
-  readonly diskMaxMs: number;
-  readonly inflight: number;
-  readonly appendBytesMax: number;
-  readonly drift: number;
-  /** How long a crashed process stays away, at most. */
-  readonly downMaxMs: number;
-  readonly cancelOnDisconnect: boolean;
-  readonly faults: readonly FaultKind[];
-}
-
-type FaultKind =
-  | "crash"
-  | "fuse"
-  | "pause"
-  | "cut"
-  | "one-way"
-  | "isolate-leader"
-  | "client-cut"
-  | "disk-stall"
-  | "client-crash"
-  | "client-pause"
-  | "reset"
-  | "transfer";
-
-const faultKinds: readonly FaultKind[] = [
-  "crash",
-  "fuse",
-  "pause",
-  "cut",
-  "one-way",
-  "isolate-leader",
-  "client-cut",
-  "disk-stall",
-  "client-crash",
-  "client-pause",
-  "reset",
-  "transfer",
-];
-
-const tickMs = 50;
-const electionTicks = 15;
-const settings = { ...defaultSettings, tombstoneMs: 120_000 };
 
 /** Permits of every simulated semaphore. */
 const capacity = 2;
+
+const clusterId = "simulated";
 
 function numbered(prefix: string, count: number): readonly string[] {
   return Array.from({ length: count }, (_, number) => `${prefix}-${number}`);
 }
 
-/** Swarm testing: every seed switches each fault on or off and draws its own sizes. */
-export function planOf(seed: number): Plan {
-  const random = createPrng(seed, "plan");
-  if (random.chance(0.06)) return calmPlan(random);
-  const some = <T>(chance: number, value: T, otherwise: T): T => (random.chance(chance) ? value : otherwise);
-  return {
-    members: random.pick([3, 3, 3, 3, 5, 5, 1]),
-    clients: random.between(2, 7),
-    locks: random.between(1, 3),
-    pools: random.pick([0, 1, 1]),
-    ttlMs: random.pick([6_000, 6_000, 9_000]),
-    lockDelayMs: random.pick([0, 200, 1_000]),
-    faultyMs: random.between(10, 25) * 1000,
-    loss: some(0.5, random.next() * 0.2, 0),
-    duplication: some(0.5, random.next() * 0.3, 0),
-    delayMax: some(0.3, random.between(5, 60), 1.5),
-    reorder: random.chance(0.4),
-    encode: random.chance(0.2),
-    diskMaxMs: random.pick([0.5, 2, 10]),
-    inflight: random.pick([1, 2, 64]),
-    appendBytesMax: random.pick([1, 500, 1 << 20]),
-    drift: some(0.5, 0.04, 0),
-    downMaxMs: random.pick([60, 1_000, 4_000]),
-    cancelOnDisconnect: random.chance(0.5),
-    faults: faultKinds.filter(() => random.chance(0.4)),
-  };
+export interface RunOptions {
+  readonly keepLines?: boolean;
+  readonly plan?: Partial<Plan>;
 }
 
-/** Nothing happens here that could cost a healthy leader its place: it must keep it. */
-function calmPlan(random: Prng): Plan {
-  return {
-    members: random.pick([3, 5]),
-    clients: random.between(2, 5),
-    locks: 2,
-    pools: 1,
-    ttlMs: 6_000,
-    lockDelayMs: 200,
-    faultyMs: 12_000,
-    loss: 0,
-    duplication: random.next() * 0.3,
-    delayMax: 5,
-    reorder: random.chance(0.5),
-    encode: true,
-    diskMaxMs: 2,
-    inflight: 64,
-    appendBytesMax: 1 << 20,
-    drift: 0,
-    downMaxMs: 1_000,
-    cancelOnDisconnect: true,
-    faults: calmFaults,
-  };
+export function run(seed: number, options: RunOptions = {}): RunResult {
+  return new World(seed, { ...planOf(seed), ...options.plan }, options.keepLines === true).run();
 }
 
-const calmFaults: readonly FaultKind[] = ["reset", "client-crash", "client-pause"];
-
-function isCalm(plan: Plan): boolean {
-  return plan.loss === 0 && plan.faults.every((kind) => calmFaults.includes(kind));
-}
-
-export function run(
-  seed: number,
-  options: { readonly keepLines?: boolean; readonly plan?: Partial<Plan> } = {},
-): RunResult {
-  const world = new World(seed, { ...planOf(seed), ...options.plan }, options.keepLines === true);
-  return world.run();
-}
-
-export class World {
+export class World implements FaultWorld {
   readonly seed: number;
   readonly plan: Plan;
   readonly scheduler: Scheduler;
   readonly network: SimNetwork;
   readonly recorder: Recorder;
+  readonly history: HistoryWriter;
   readonly members: SimMember[] = [];
   readonly clients: SimClient[] = [];
-  readonly #random: Prng;
+  readonly #resource: Resource;
+  readonly #faults: Faults;
+  #servingSince: number | undefined;
+  #isHealed = false;
+  /** The members that must come to rest; others stay as broken as they are. */
+  #core: readonly SimMember[] = [];
+  #calm: Traffic = { operations: 0, ms: 0 };
+  #quorumSafe: Traffic = { operations: 0, ms: 0 };
 
   constructor(seed: number, plan: Plan, keepLines: boolean) {
     this.seed = seed;
     this.plan = plan;
-    this.#random = createPrng(seed, "faults");
     this.scheduler = createScheduler(() => undefined);
     const { loss, duplication, delayMax, reorder, encode } = plan;
-    this.network = createSimNetwork(seed, this.scheduler, {
-      loss,
-      duplication,
-      delayMin: 0.1,
-      delayMax,
-      reorder,
-      encode,
-    });
-    this.recorder = createRecorder({
+    const delays = { delayMin: 0.1, delayMax };
+    this.network = createSimNetwork(seed, this.scheduler, { loss, duplication, reorder, encode, ...delays });
+    this.recorder = new Recorder({
       now: () => this.scheduler.now,
       members: () => this.members,
       believers: () => this.clients,
       keepLines,
       capacity,
+      wholeEvery: plan.wholeEvery,
+    });
+    this.history = new HistoryWriter(() => this.scheduler.now);
+    this.#resource = new Resource({
+      isFenced: plan.isFenced,
+      now: () => this.scheduler.now,
+      used: (use) => this.history.used(use),
     });
     this.#createMembers();
     this.#createClients();
+    this.#faults = new Faults(this, plan);
   }
 
+  // ---- who is there --------------------------------------------------------------------------------------------------
+
   #createMembers(): void {
-    const names = Array.from({ length: this.plan.members }, (_, i) => `n${i + 1}`);
-    const voters = names.map((name) => `${name}@${name}`);
+    const names = numbered("n", this.plan.members).map((name) => name.replace("-", ""));
+    const voters = names.map((name) => memberId(name, name));
+    const founders = Object.fromEntries(names.map((name) => [name, name]));
     for (const name of names) {
-      const random = createPrng(this.seed, `disk ${name}`);
+      const random = createPrng(this.seed, `member ${name}`);
+      const id = memberId(name, name);
+      const identity: Identity = {
+        format: 1,
+        clusterName: "sim",
+        name,
+        incarnation: name,
+        state: "founded",
+        clusterId,
+        founders,
+      };
+      const { tickMs, electionTicks, diskMaxMs, drift, inflight, appendBytesMax } = this.plan;
       this.members.push(
         new SimMember({
           seed: this.seed,
-          id: `${name}@${name}`,
+          id,
           name,
           voters,
           scheduler: this.scheduler,
-          disk: createSimDisk(this.scheduler, random, this.plan.diskMaxMs),
+          disk: new SimDisk({
+            scheduler: this.scheduler,
+            random: createPrng(this.seed, `disk ${name}`),
+            latencyMaxMs: diskMaxMs,
+            identity,
+            memberId: id,
+          }),
           recorder: this.recorder,
-          // Only the founding leader's settings count; the others must not matter (SEMANTICS rule 8).
-          settings: {
-            ...settings,
-            rememberedClaimsPerSession: random.between(2, 40),
-            sweepBudget: random.between(1, 50),
-          },
+          settings: this.#settingsOf(random.between),
           tickMs,
           electionTicks,
-          inflightMessagesMax: this.plan.inflight,
-          appendBytesMax: this.plan.appendBytesMax,
-          clockRate: 1 + (random.next() * 2 - 1) * this.plan.drift,
+          inflightMessagesMax: random.chance(0.8) ? inflight : 3,
+          appendBytesMax: random.chance(0.8) ? appendBytesMax : 300,
+          clockRate: 1 + (random.next() * 2 - 1) * drift,
+          wallOffsetMs: random.between(-86_400_000, 86_400_000),
+          logBytes: 1 << 30,
           send: (from, to, message) => {
             const target = this.#member(to);
             this.network.send(from.name, target.name, message, (arrived) =>
@@ -225,14 +158,30 @@ export class World {
             );
           },
           probe: (from, member) => this.#showDeath(from, this.#member(member)),
+          ended: (member, isForGood) => this.#handleEnd(member, isForGood),
         }),
       );
     }
   }
 
+  /** Only the founding leader's file counts; all others must not matter (SEMANTICS rule 8). */
+  #settingsOf(between: (low: number, high: number) => number): Settings {
+    const { tickMs, electionTicks } = this.plan;
+    return {
+      ...defaultSettings,
+      electionTimeoutMaxMs: 2 * tickMs * electionTicks,
+      tombstoneMs: 120_000,
+      rememberedClaimsPerSession: between(2, 40),
+      sweepBudget: between(1, 50),
+      disconnectGraceMs: between(1, 10) * 1_000,
+      lockDelayMs: between(0, 5_000),
+    };
+  }
+
   #createClients(): void {
     for (let i = 1; i <= this.plan.clients; i++) {
       const random = createPrng(this.seed, `client ${i}`);
+      const { locks, pools, ttlMs, lockDelayMs, drift, cancelOnDisconnect, threads } = this.plan;
       this.clients.push(
         new SimClient({
           name: `c${i}`,
@@ -240,16 +189,22 @@ export class World {
           scheduler: this.scheduler,
           network: this.network,
           recorder: this.recorder,
+          history: this.history,
+          resource: this.#resource,
           members: this.members,
-          names: [...numbered("lock", this.plan.locks), ...numbered("pool", this.plan.pools)],
+          names: [...numbered("lock", locks), ...numbered("pool", pools)],
           capacity,
           refs: () =>
             this.clients.flatMap(({ sessionRef }) => (sessionRef === undefined ? [] : [sessionRef])),
-          ttlMs: this.plan.ttlMs,
-          lockDelayMs: this.plan.lockDelayMs,
-          clockRate: 1 + (random.next() * 2 - 1) * this.plan.drift,
-          cancelOnDisconnect: this.plan.cancelOnDisconnect,
-          thinkMs: random.pick([20, 200, 1_000]),
+          others: () => this.clients.flatMap(({ heldClaims }) => heldClaims),
+          ttlMs,
+          lockDelayMs,
+          clockRate: 1 + (random.next() * 2 - 1) * drift,
+          cancelOnDisconnect,
+          threads,
+          thinkMs: this.plan.thinkMs,
+          holdMs: this.plan.holdMs,
+          strays: this.plan.strays,
         }),
       );
     }
@@ -265,6 +220,8 @@ export class World {
     return this.members.find((member) => member.driver?.status().isServing === true);
   }
 
+  // ---- deaths and connections ----------------------------------------------------------------------------------------
+
   /** A refused connect: only from a host that can be reached and whose process is gone. */
   #showDeath(observer: SimMember, dead: SimMember): void {
     this.scheduler.after(0.5, () => {
@@ -276,35 +233,48 @@ export class World {
 
   crash(member: SimMember, downMs: number): void {
     if (!member.isUp) return;
-    member.crash("by order");
-    this.noteDeath(member, downMs);
+    member.crash("crashes by order");
+    this.#noteDeath(member, downMs);
   }
 
-  /** What follows from a death, however it came about: evidence at the others, a restart later. */
-  noteDeath(dead: SimMember, downMs: number): void {
+  #handleEnd(member: SimMember, isForGood: boolean): void {
+    const random = createPrng(this.seed, `end ${member.name} ${member.boot}`);
+    this.#noteDeath(member, isForGood ? undefined : random.between(20, this.plan.downMaxMs));
+  }
+
+  /** What follows from a death, however it came about: evidence at the others, broken connections, a restart later. */
+  #noteDeath(dead: SimMember, downMs: number | undefined): void {
     for (const other of this.members) if (other !== dead) this.#showDeath(other, dead);
-    this.scheduler.after(downMs, () => {
-      if (dead.isUp) return;
-      dead.start();
-      // The new process says hello with another boot id: evidence that the old one ended.
-      for (const other of this.members) {
-        if (other === dead || this.network.isCut(dead.name, other.name)) continue;
-        this.scheduler.after(1, () => other.receive((driver) => driver.leaderLost(dead.id)));
-      }
-    });
+    for (const client of this.clients) client.handleDeath(dead);
+    if (downMs === undefined) return;
+    this.scheduler.after(downMs, () => this.#restart(dead));
   }
 
-  /** Connections between two members break and come back at once. Not evidence of anything. */
+  #restart(dead: SimMember): void {
+    if (dead.isUp || dead.disk.isRefused || this.#isLeftBroken(dead)) return;
+    dead.start();
+    // The new process says hello with another boot id: evidence that the old one ended.
+    for (const other of this.members) {
+      if (other === dead || this.network.isCut(dead.name, other.name)) continue;
+      this.scheduler.after(1, () => other.receive((driver) => driver.leaderLost(dead.id)));
+    }
+  }
+
+  #isLeftBroken(member: SimMember): boolean {
+    return this.#isHealed && !this.#core.includes(member);
+  }
+
+  /** Not evidence of anything. */
   reset(a: SimMember, b: SimMember): void {
-    this.recorder.note(`reset ${a.name} ${b.name}`);
+    this.recorder.note("net", `reset ${a.name} ${b.name}`);
     for (const [from, to] of [
       [a, b],
       [b, a],
     ] as const) {
-      this.network.cut(from.name, to.name);
+      const heal = this.network.cut(from.name, to.name);
       this.scheduler.after(2, () => this.onReset(from, to));
+      this.scheduler.after(5, heal);
     }
-    this.scheduler.after(5, () => this.#healOnly(a.name, b.name));
   }
 
   /** What a member makes of a connection that broke: nothing, until a later connect is refused. */
@@ -312,209 +282,230 @@ export class World {
     this.#showDeath(observer, other);
   }
 
-  readonly #lastingCuts = new Set<string>();
-
-  #healOnly(a: string, b: string): void {
-    // Cuts that a longer fault made stay: heal everything and cut those again.
-    this.network.heal();
-    for (const link of this.#lastingCuts) {
-      const [from, to] = link.split(">") as [string, string];
-      if (!(from === a && to === b) && !(from === b && to === a)) this.network.cut(from, to);
-    }
+  mayLose(member: SimMember): boolean {
+    const lost = this.members.filter(({ disk }) => disk.isRefused || this.#marked.has(disk));
+    if (!lost.includes(member) && (lost.length + 1) * 2 >= this.members.length) return false;
+    this.#marked.add(member.disk);
+    return true;
   }
 
-  #cutFor(links: readonly (readonly [string, string])[], ms: number): void {
-    this.recorder.note(`cut ${links.map(([from, to]) => `${from}>${to}`).join(" ")}`);
-    for (const [from, to] of links) {
-      this.network.cut(from, to);
-      this.#lastingCuts.add(`${from}>${to}`);
-    }
-    this.scheduler.after(ms, () => {
-      this.recorder.note("cut healed");
-      this.network.heal();
-      this.#lastingCuts.clear();
-    });
-  }
+  /** Disks that were damaged once: only a minority ever is. */
+  readonly #marked = new Set<SimDisk>();
 
   // ---- the run -------------------------------------------------------------------------------------------------------
 
   run(): RunResult {
     let violation: Violation | undefined;
+    let faults = 0;
     try {
-      this.#start();
-      this.scheduler.runUntil(this.plan.faultyMs, () => false);
+      for (const member of this.members) member.start();
+      for (const client of this.clients) client.start();
+      faults = this.#faults.schedule(this.seed);
+      this.#watch();
+      this.scheduler.runUntil(this.plan.calmMs + this.plan.faultyMs, () => false);
       this.#heal();
       this.#untilQuiet();
       if (isCalm(this.plan) && (this.recorder.counts["leader elected"] ?? 0) > 1) {
         throw new Violation("leader-stays", "a leader that always reached a quorum was replaced");
       }
     } catch (error) {
-      violation =
-        error instanceof Violation
-          ? error
-          : new Violation(
-              "no-crash",
-              error instanceof Error ? (error.stack ?? error.message) : String(error),
-            );
-      this.recorder.note(`VIOLATION ${violation.message}`);
+      violation = asViolation(error);
     }
+    const history = this.#finishHistory();
+    const [finding] = violation === undefined ? checkHistory(history) : [];
+    if (finding !== undefined) violation = new Violation(finding.rule, finding.detail);
+    if (violation !== undefined) this.recorder.note("run", `VIOLATION ${violation.message}`);
+    const { operations } = this.history;
     return {
       seed: this.seed,
       violation,
       traceHash: this.recorder.traceHash,
       events: this.scheduler.eventCount,
       simulatedMs: this.scheduler.now,
-      operations: this.clients.reduce((sum, client) => sum + client.operations, 0),
-      unknown: this.clients.reduce((sum, client) => sum + client.unknown, 0),
+      operations: operations.length,
+      unknown: operations.filter(({ answer }) => answer === undefined).length,
+      calm: this.#calm,
+      quorumSafe: this.#quorumSafe,
+      faults,
       counts: this.recorder.counts,
       lines: this.recorder.lines,
+      history,
     };
   }
 
-  #start(): void {
-    for (const member of this.members) member.start();
-    for (const client of this.clients) client.start();
-    if (this.plan.faults.length > 0) this.#nextFault();
-    this.#watchDeaths();
+  #finishHistory(): History {
+    const { calmMs, faultyMs, pools, lockDelayMs } = this.plan;
+    if (this.#servingSince !== undefined) this.history.healthy(this.#servingSince, calmMs);
+    const healedAt = calmMs + faultyMs;
+    if (this.#isHealed) this.history.healthy(healedAt + this.#electionMs, this.scheduler.now);
+    return this.history.finish({
+      capacities: new Map(numbered("pool", pools).map((name) => [name, capacity])),
+      // A client that is slow by `drift` against a server that is fast by as much.
+      drift: 2.5 * this.plan.drift,
+      lockDelayMs,
+    });
   }
 
-  /** A process that died in the middle of a turn is noticed here. */
-  #watchDeaths(): void {
-    const known = new Map<SimMember, boolean>();
+  /** Ten longest election timeouts: by then there is a leader, whatever was before. */
+  get #electionMs(): number {
+    return 10 * 2 * this.plan.tickMs * this.plan.electionTicks;
+  }
+
+  /** Counts what gets through, and when a majority could work at all. */
+  #watch(): void {
+    const everyMs = 250;
+    let answered = 0;
+    let wasSafe = false;
     const look = (): void => {
-      for (const member of this.members) {
-        if (known.get(member) === true && !member.isUp && this.#fused.delete(member)) {
-          this.noteDeath(member, this.#random.between(20, this.plan.downMaxMs));
-        }
-        known.set(member, member.isUp);
-      }
-      this.scheduler.after(5, look);
+      const { operations } = this.history;
+      // Operations are answered in about the order in which they were asked.
+      const now = this.recorder.counts["acknowledged"] ?? 0;
+      const isSafe = this.#isQuorumSafe();
+      const part = { operations: now - answered, ms: everyMs };
+      if (this.#servingSince === undefined && this.leader() !== undefined)
+        this.#servingSince = this.scheduler.now;
+      else if (this.scheduler.now <= this.plan.calmMs) this.#calm = plus(this.#calm, part);
+      else if (!this.#isHealed && isSafe && wasSafe) this.#quorumSafe = plus(this.#quorumSafe, part);
+      this.#checkQuorum(everyMs);
+      answered = now;
+      wasSafe = isSafe;
+      if (operations.length < 1e7) this.scheduler.after(everyMs, look);
     };
     look();
   }
 
-  readonly #fused = new Set<SimMember>();
-
-  #nextFault(): void {
-    this.scheduler.after(this.#random.between(100, 2_500), () => {
-      if (this.scheduler.now >= this.plan.faultyMs) return;
-      this.#injectFault(this.#random.pick(this.plan.faults));
-      this.#nextFault();
-    });
-  }
-
-  /** The leader half of the time: most faults matter there. */
-  #victim(): SimMember {
-    return (this.#random.chance(0.5) ? this.leader() : undefined) ?? this.#random.pick(this.members);
-  }
-
-  #injectFault(kind: FaultKind): void {
-    const random = this.#random;
-    const victim = this.#victim();
-    const others = this.members.filter((member) => member !== victim);
-    switch (kind) {
-      case "crash":
-        return this.crash(victim, random.between(20, this.plan.downMaxMs));
-      case "fuse":
-        if (victim.isUp) {
-          this.#fused.add(victim);
-          victim.armFuse(random.between(1, 30));
-        }
-        return;
-      case "pause":
-        victim.pause();
-        return this.scheduler.after(random.between(100, 9_000), () => victim.resume());
-      case "cut": {
-        const side = this.members.filter(() => random.chance(0.4));
-        const rest = this.members.filter((member) => !side.includes(member));
-        const links = side.flatMap((a) =>
-          rest.flatMap((b) => [[a.name, b.name] as const, [b.name, a.name] as const]),
-        );
-        return this.#cutFor(links, random.between(200, 5_000));
-      }
-      case "one-way": {
-        const other = others.length === 0 ? undefined : random.pick(others);
-        return other === undefined
-          ? undefined
-          : this.#cutFor([[victim.name, other.name]], random.between(200, 5_000));
-      }
-      case "isolate-leader":
-        return this.#cutFor(
-          others.flatMap((other) => [[victim.name, other.name] as const, [other.name, victim.name] as const]),
-          random.between(200, 8_000),
-        );
-      case "client-cut": {
-        const client = random.pick(this.clients);
-        return this.#cutFor(
-          [
-            [client.name, victim.name],
-            [victim.name, client.name],
-          ],
-          random.between(200, 5_000),
-        );
-      }
-      case "disk-stall":
-        return victim.disk.stallUntil(this.scheduler.now + random.between(200, 5_000));
-      case "client-crash":
-        return random.pick(this.clients).crash();
-      case "client-pause":
-        return random.pick(this.clients).pause(random.between(100, 10_000));
-      case "reset": {
-        // All connections of one member at once: what a short outage of its switch port looks like.
-        for (const other of others) this.reset(victim, other);
-        return;
-      }
-      case "transfer":
-        return victim.receive((driver) => {
-          driver.transferLeadership(undefined);
-        });
-      default:
-        throw new Error(`unknown fault ${String(kind)}`);
+  /** Some majority is up, awake, with disks that work, and every two of it reach each other. */
+  #isQuorumSafe(): boolean {
+    const { members, network } = this;
+    const good = members.filter(
+      (member) => member.driver !== undefined && !member.isPaused && !member.disk.isBroken,
+    );
+    const majority = Math.floor(members.length / 2) + 1;
+    for (let set = 0; set < 1 << good.length; set++) {
+      const chosen = good.filter((_, i) => (set >> i) & 1);
+      if (chosen.length !== majority) continue;
+      const isWhole = chosen.every((a) => chosen.every((b) => a === b || !network.isCut(a.name, b.name)));
+      if (isWhole) return true;
     }
+    return false;
+  }
+
+  /** How long each leader has been without a majority that it could hear. */
+  readonly #alone = new Map<SimMember, number>();
+
+  /** A leader that cannot hear a majority steps down within two election timeouts (check-quorum), and a bit. */
+  #checkQuorum(passedMs: number): void {
+    const limit = 2.5 * this.plan.tickMs * this.plan.electionTicks + 2 * passedMs;
+    for (const member of this.members) {
+      const isLeading = member.driver?.notLeading() === undefined && member.driver !== undefined;
+      if (!isLeading || member.isPaused || this.#hears(member) * 2 > this.members.length) {
+        this.#alone.delete(member);
+        continue;
+      }
+      const ms = (this.#alone.get(member) ?? 0) + passedMs;
+      this.#alone.set(member, ms);
+      if (ms > limit) this.recorder.leadsWithoutQuorum(member, ms);
+    }
+  }
+
+  /** Members from which something can reach it now, itself among them. */
+  #hears(member: SimMember): number {
+    const heard = this.members.filter(
+      (other) =>
+        other === member ||
+        (other.driver !== undefined && !other.isPaused && !this.network.isCut(other.name, member.name)),
+    );
+    return heard.length;
   }
 
   // ---- liveness ------------------------------------------------------------------------------------------------------
 
+  /** A majority is healed; sometimes the rest stays as broken as it is, and cut off. */
   #heal(): void {
-    this.recorder.note("heal");
+    const { members } = this;
+    const random = createPrng(this.seed, "heal");
+    const able = members.filter(({ disk }) => !disk.isRefused && !this.#marked.has(disk));
+    const majority = Math.floor(members.length / 2) + 1;
+    const left = this.plan.staysBroken ? shuffled(able, random.next).slice(majority) : [];
+    this.#core = members.filter((member) => !left.includes(member));
+    this.#isHealed = true;
+    this.#faults.stop();
+    this.recorder.note("run", `heal core=${this.#core.map(({ name }) => name).join(",")}`);
     this.network.heal();
-    this.#lastingCuts.clear();
     this.network.calm();
-    for (const member of this.members) {
+    for (const member of left) this.#breakForGood(member, random.chance(0.5));
+    for (const member of this.#core) {
       member.resume();
-      if (!member.isUp) member.start();
+      member.disk.heal();
+      if (!member.isUp && !member.disk.isRefused) member.start();
     }
     for (const client of this.clients) client.stopSoon();
   }
 
-  /** Within ten election timeouts and the longest session: one leader, equal states, every operation answered. */
+  #breakForGood(member: SimMember, isCutOff: boolean): void {
+    if (!isCutOff) return member.crash("stays away");
+    this.recorder.note("net", `${member.name} stays cut off`);
+    for (const other of [...this.members, ...this.clients]) {
+      if (other.name === member.name) continue;
+      this.network.cut(member.name, other.name);
+      this.network.cut(other.name, member.name);
+    }
+  }
+
+  /** Within ten election timeouts a leader; within the longest session equal states and every operation answered. */
   #untilQuiet(): void {
-    const limit = this.scheduler.now + 10 * 2 * electionTicks * tickMs + 4 * this.plan.ttlMs + 30_000;
-    while (this.scheduler.now < limit) {
-      this.scheduler.runUntil(this.scheduler.now + 250, () => false);
-      for (const member of this.members) if (!member.isUp && !this.#fused.has(member)) member.start();
+    const { scheduler } = this;
+    const leaderBy = scheduler.now + this.#electionMs;
+    const limit = leaderBy + 4 * this.plan.ttlMs + 30_000;
+    while (scheduler.now < limit) {
+      scheduler.runUntil(scheduler.now + 250, () => false);
+      for (const member of this.#core) if (!member.isUp && !member.disk.isRefused) member.start();
+      if (scheduler.now >= leaderBy && this.#coreLeader() === undefined)
+        throw new Violation("liveness-leader", `no leader serves ${this.#electionMs} ms after the healing`);
       if (this.#unrest() === undefined) return;
     }
     throw new Violation("liveness", this.#unrest() ?? "quiet at last");
   }
 
+  #coreLeader(): SimMember | undefined {
+    return this.#core.find((member) => member.driver?.status().isServing === true);
+  }
+
   #unrest(): string | undefined {
-    const leader = this.leader();
+    const leader = this.#coreLeader();
     if (leader?.driver === undefined) return "no leader serves";
     const { state, revision } = leader.driver.staleView();
+    for (const client of this.clients) {
+      if (!client.isIdle) return `${client.name} waits for ${client.pendingOperations.join(", ")}`;
+    }
+    if (state.sessions.size > 0) return `${state.sessions.size} abandoned sessions live on`;
+    if (state.heldCount + state.waitingCount > 0) return "claims without a session";
     const hash = stateHash(state);
-    for (const member of this.members) {
+    for (const member of this.#core) {
+      if (member.disk.isRefused) continue;
       const view = member.driver?.staleView();
       if (view === undefined) return `${member.name} is down`;
       if (view.revision !== revision || stateHash(view.state) !== hash) {
         return `${member.name} is at ${view.revision}, the leader at ${revision}`;
       }
     }
-    for (const client of this.clients) {
-      if (!client.isIdle) return `${client.name} waits for ${client.pendingOperations.join(", ")}`;
-    }
-    if (state.sessions.size > 0) return `${state.sessions.size} abandoned sessions live on`;
-    if (state.heldCount + state.waitingCount > 0) return "claims without a session";
     return undefined;
   }
+}
+
+function plus(a: Traffic, b: Traffic): Traffic {
+  return { operations: a.operations + b.operations, ms: a.ms + b.ms };
+}
+
+function asViolation(error: unknown): Violation {
+  if (error instanceof Violation) return error;
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new Violation("no-crash", text);
+}
+
+function shuffled<T>(items: readonly T[], random: () => number): readonly T[] {
+  return items
+    .map((item) => ({ item, at: random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
 }

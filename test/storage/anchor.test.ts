@@ -2,13 +2,8 @@ import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { crc32 } from "../../src/base/hash.ts";
-import {
-  type AnchorFile,
-  type AnchorState,
-  createAnchorFile,
-  nameBytesMax,
-  openAnchorFile,
-} from "../../src/storage/anchor.ts";
+import { createAnchorFile, nameBytesMax, openAnchorFile } from "../../src/storage/anchor.ts";
+import type { AnchorFile, AnchorState } from "../../src/storage/anchor-slots.ts";
 import { DamageError, NewerFormatError } from "../../src/storage/failure.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "./log-builder.ts";
 

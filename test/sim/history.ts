@@ -1,0 +1,85 @@
+/**
+ * Writes down what the simulated clients do, are told and believe, in the form that the checkers judge. Judges nothing.
+ */
+import type { Abandoned, Belief, Healthy, History, Operation, Use } from "../check/history.ts";
+
+type Facts<T> = T extends Operation ? Omit<T, "id" | "sentAt" | "answeredAt" | "revision" | "answer"> : never;
+
+/** One operation under way. */
+export interface Calling {
+  /** What came of it; never called when nobody was told. */
+  answered(answer: Operation["answer"], revision: number | undefined): void;
+  /** The first answer that said "waiting" came now. */
+  queued(): void;
+  /** Its client hung up, or let nobody poll. */
+  left(): void;
+}
+
+export class HistoryWriter {
+  readonly #now: () => number;
+  readonly #operations: Operation[] = [];
+  readonly #beliefs: Belief[] = [];
+  readonly #uses: Use[] = [];
+  readonly #abandoned: Abandoned[] = [];
+  readonly #healthy: Healthy[] = [];
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  get operations(): readonly Operation[] {
+    return this.#operations;
+  }
+
+  call(facts: Facts<Operation>): Calling {
+    const at = this.#operations.length;
+    const sentAt = this.#now();
+    const change = (part: object): void => {
+      this.#operations[at] = { ...this.#operations[at], ...part } as Operation;
+    };
+    this.#operations.push({
+      ...facts,
+      id: at + 1,
+      sentAt,
+      answeredAt: undefined,
+      revision: undefined,
+      answer: undefined,
+    } as Operation);
+    return {
+      answered: (answer, revision) => change({ answer, revision, answeredAt: this.#now() }),
+      queued: () => {
+        const operation = this.#operations[at] as Operation;
+        if (operation.kind === "acquire" && operation.queuedAt === undefined)
+          change({ queuedAt: this.#now() });
+      },
+      left: () => change({ wasLeft: true }),
+    };
+  }
+
+  believed(belief: Belief): void {
+    if (belief.to > belief.from) this.#beliefs.push(belief);
+  }
+
+  used(use: Use): void {
+    this.#uses.push(use);
+  }
+
+  abandoned(sessionId: string): void {
+    this.#abandoned.push({ sessionId, at: this.#now() });
+  }
+
+  healthy(from: number, to: number): void {
+    if (to > from) this.#healthy.push({ from, to });
+  }
+
+  finish(facts: Pick<History, "capacities" | "drift" | "lockDelayMs">): History {
+    return {
+      operations: this.#operations,
+      beliefs: this.#beliefs,
+      uses: this.#uses,
+      abandoned: this.#abandoned,
+      healthy: this.#healthy,
+      ...facts,
+    };
+  }
+}

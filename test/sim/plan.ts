@@ -1,0 +1,191 @@
+/**
+ * What a seed decides: swarm testing. Every seed switches each class of fault on or off and draws its own sizes, so that
+ * no mix is missed because another one always drowns it. Only draws; does nothing.
+ */
+import { createPrng, type Prng } from "../../src/base/prng.ts";
+
+/** All plain data: parts of it can be forced from a command line, and shrinking makes it smaller. */
+export interface Plan {
+  readonly members: number;
+  readonly clients: number;
+  /** Of each client. */
+  readonly threads: number;
+  readonly locks: number;
+  /** Semaphores. */
+  readonly pools: number;
+  readonly tickMs: number;
+  /** B, in ticks. */
+  readonly electionTicks: number;
+  readonly ttlMs: number;
+  readonly lockDelayMs: number;
+  readonly thinkMs: number;
+  /** Longest hold, mostly a tenth of it. */
+  readonly holdMs: number;
+  /** Nothing is broken before this. */
+  readonly calmMs: number;
+  /** How long it is broken after that. */
+  readonly faultyMs: number;
+  /** Between two faults, on average. */
+  readonly everyMs: number;
+  readonly loss: number;
+  readonly duplication: number;
+  readonly delayMax: number;
+  readonly reorder: boolean;
+  /** Messages between members go through the real codec. */
+  readonly encode: boolean;
+  readonly diskMaxMs: number;
+  readonly inflight: number;
+  readonly appendBytesMax: number;
+  /** Clock rates differ from true time by up to this share. */
+  readonly drift: number;
+  /** How long a crashed process stays away, at most. */
+  readonly downMaxMs: number;
+  readonly cancelOnDisconnect: boolean;
+  /** Chance that a request arrives once more, much later. */
+  readonly strays: number;
+  /** Every so many entries the whole state is hashed and checked. */
+  readonly wholeEvery: number;
+  /** What the locks protect checks fences. Without, the checker must see stale writes get through. */
+  readonly isFenced: boolean;
+  /** After the faults, a minority stays broken. */
+  readonly staysBroken: boolean;
+  readonly faults: readonly FaultKind[];
+  /** Numbers of faults that are left out: for shrinking. */
+  readonly without: readonly number[];
+}
+
+export const faultKinds = [
+  "crash",
+  "crash-all",
+  "fuse",
+  "pause",
+  "cut",
+  "one-way",
+  "bridge",
+  "ring",
+  "flap",
+  "isolate-leader",
+  "leader-from-peers",
+  "client-cut",
+  "clients-from-leader",
+  "slow-link",
+  "disk-stall",
+  "disk-full",
+  "sync-error",
+  "bit-rot",
+  "wipe",
+  "client-crash",
+  "client-pause",
+  "client-clock",
+  "reset",
+  "transfer",
+] as const;
+
+export type FaultKind = (typeof faultKinds)[number];
+
+/** What a healthy leader keeps its place through. */
+export const calmFaults: readonly FaultKind[] = ["reset", "client-crash", "client-pause", "client-clock"];
+
+/** Ticks and their number: B of 750, 200 and 1 000 ms. */
+const clocks = [
+  { tickMs: 50, electionTicks: 15 },
+  { tickMs: 50, electionTicks: 15 },
+  { tickMs: 20, electionTicks: 10 },
+  { tickMs: 100, electionTicks: 10 },
+] as const;
+
+/** The smallest ttl is four times the longest election timeout: 8 B. */
+function ttlOf(random: Prng, clock: { readonly tickMs: number; readonly electionTicks: number }): number {
+  const smallest = 8 * clock.tickMs * clock.electionTicks;
+  return Math.round(smallest * random.pick([1, 1, 1.5]));
+}
+
+export function planOf(seed: number): Plan {
+  const random = createPrng(seed, "plan");
+  const clock = random.pick(clocks);
+  const basis = sizesOf(random);
+  const common = { ...clock, ...basis, ttlMs: ttlOf(random, clock), isFenced: true, without: [] };
+  if (random.chance(0.06)) return { ...common, ...calmPlan(random) };
+  const some = <T>(chance: number, value: T, otherwise: T): T => (random.chance(chance) ? value : otherwise);
+  return {
+    ...common,
+    members: random.pick([3, 3, 3, 3, 5, 5, 1]),
+    faultyMs: random.between(22, 42) * 1_000,
+    loss: some(0.4, random.next() * 0.2, 0),
+    duplication: some(0.5, random.next() * 0.3, 0),
+    delayMax: some(0.2, random.between(5, 60), 1.5),
+    reorder: random.chance(0.4),
+    encode: random.chance(0.2),
+    diskMaxMs: random.pick([0.5, 0.5, 2, 10]),
+    inflight: random.pick([1, 2, 64]),
+    appendBytesMax: random.pick([1, 500, 1 << 20]),
+    drift: some(0.5, 0.04, 0),
+    downMaxMs: random.pick([60, 1_000, 4_000]),
+    cancelOnDisconnect: random.chance(0.6),
+    strays: some(0.5, 0.01, 0),
+    staysBroken: random.chance(0.4),
+    faults: faultKinds.filter(() => random.chance(0.3)),
+  };
+}
+
+/** Of the load, and how closely it is watched. */
+function sizesOf(
+  random: Prng,
+): Pick<
+  Plan,
+  | "clients"
+  | "threads"
+  | "locks"
+  | "pools"
+  | "lockDelayMs"
+  | "thinkMs"
+  | "holdMs"
+  | "calmMs"
+  | "everyMs"
+  | "wholeEvery"
+> {
+  const isCrowd = random.chance(0.03);
+  return {
+    clients: isCrowd ? random.pick([20, 40, 200]) : random.between(2, 7),
+    threads: isCrowd ? 1 : random.between(1, 3),
+    locks: isCrowd ? random.between(1, 20) : random.between(1, 4),
+    pools: random.pick([0, 1, 1, 2]),
+    lockDelayMs: random.pick([0, 200, 1_000]),
+    thinkMs: isCrowd ? 2_000 : random.pick([0, 1, 10, 100]),
+    holdMs: isCrowd ? 100 : random.pick([10, 10, 20, 300, 3_000]),
+    calmMs: 3_000,
+    everyMs: random.pick([600, 1_300, 2_600]),
+    wholeEvery: isCrowd ? 301 : random.pick([7, 31, 101, 101]),
+  };
+}
+
+/** Nothing happens here that could cost a healthy leader its place: it must keep it. */
+function calmPlan(
+  random: Prng,
+): Omit<
+  Plan,
+  keyof ReturnType<typeof sizesOf> | "tickMs" | "electionTicks" | "ttlMs" | "isFenced" | "without"
+> {
+  return {
+    members: random.pick([3, 5]),
+    faultyMs: 12_000,
+    loss: 0,
+    duplication: random.next() * 0.3,
+    delayMax: 5,
+    reorder: random.chance(0.5),
+    encode: true,
+    diskMaxMs: 2,
+    inflight: 64,
+    appendBytesMax: 1 << 20,
+    drift: 0,
+    downMaxMs: 1_000,
+    cancelOnDisconnect: true,
+    strays: 0.01,
+    staysBroken: false,
+    faults: calmFaults,
+  };
+}
+
+export function isCalm(plan: Plan): boolean {
+  return plan.loss === 0 && plan.faults.every((kind) => calmFaults.includes(kind));
+}

@@ -1,0 +1,148 @@
+/**
+ * What many runs come to, and whether they exercised what they must: a run that met no fault proves nothing. The floors
+ * stand here; `main.ts` and the tests hold their runs to them.
+ */
+import type { RunResult, Traffic } from "./world.ts";
+
+export interface Totals {
+  seeds: number;
+  failed: { readonly seed: number; readonly rule: string; readonly message: string }[];
+  events: number;
+  simulatedMs: number;
+  operations: number;
+  unknown: number;
+  calm: Traffic;
+  quorumSafe: Traffic;
+  faults: number;
+  counts: Record<string, number>;
+}
+
+export function noTotals(): Totals {
+  return {
+    seeds: 0,
+    failed: [],
+    events: 0,
+    simulatedMs: 0,
+    operations: 0,
+    unknown: 0,
+    calm: { operations: 0, ms: 0 },
+    quorumSafe: { operations: 0, ms: 0 },
+    faults: 0,
+    counts: {},
+  };
+}
+
+export function addRun(totals: Totals, result: RunResult): void {
+  const { seed, violation } = result;
+  add(totals, {
+    ...result,
+    seeds: 1,
+    failed: violation === undefined ? [] : [{ seed, rule: violation.rule, message: violation.message }],
+    counts: { ...result.counts },
+  });
+}
+
+export function add(totals: Totals, more: Totals): void {
+  totals.seeds += more.seeds;
+  totals.failed = [...totals.failed, ...more.failed].sort((a, b) => a.seed - b.seed);
+  totals.events += more.events;
+  totals.simulatedMs += more.simulatedMs;
+  totals.operations += more.operations;
+  totals.unknown += more.unknown;
+  totals.calm = plus(totals.calm, more.calm);
+  totals.quorumSafe = plus(totals.quorumSafe, more.quorumSafe);
+  totals.faults += more.faults;
+  for (const [what, count] of Object.entries(more.counts))
+    totals.counts[what] = (totals.counts[what] ?? 0) + count;
+}
+
+function plus(a: Traffic, b: Traffic): Traffic {
+  return { operations: a.operations + b.operations, ms: a.ms + b.ms };
+}
+
+export function perSecond({ operations, ms }: Traffic): number {
+  return ms === 0 ? 0 : operations / (ms / 1_000);
+}
+
+/** Below any of these the runs are red, however few found a fault. */
+export const floors = {
+  /** Answered operations a second before the first fault, and while faults left a majority able to work. */
+  calmPerSecond: 200,
+  quorumSafePerSecond: 20,
+  /** Share of operations that nobody was told of. */
+  unknownShare: 0.2,
+};
+
+/** What is missing in these runs; `seldom` counts too when there were enough of them. */
+export function shortcomings(totals: Totals, options: { readonly withSeldom: boolean }): readonly string[] {
+  const faults: string[] = [];
+  const calm = perSecond(totals.calm);
+  const safe = perSecond(totals.quorumSafe);
+  if (calm < floors.calmPerSecond) faults.push(`${calm.toFixed(0)} operations/s before faults`);
+  if (safe < floors.quorumSafePerSecond)
+    faults.push(`${safe.toFixed(0)} operations/s in quorum-safe fault windows`);
+  const share = totals.unknown / Math.max(1, totals.operations);
+  if (share > floors.unknownShare) faults.push(`${(100 * share).toFixed(1)} % unknown outcomes`);
+  const wanted = options.withSeldom ? [...sometimes, ...seldom] : sometimes;
+  for (const what of wanted) if ((totals.counts[what] ?? 0) === 0) faults.push(`never: ${what}`);
+  return faults;
+}
+
+/** Must have happened in every hundred seeds or so. */
+export const sometimes: readonly string[] = [
+  "append sent",
+  "check-quorum step-down",
+  "crash",
+  "crash: unsynced bytes kept",
+  "crash: unsynced bytes lost",
+  "crash: unsynced bytes torn",
+  "gave an acquire up",
+  "grant after waiting",
+  "grant exclusive",
+  "grant permits",
+  "grant shared",
+  "hold ended max-hold",
+  "hold ended session-closed",
+  "hold ended session-expired",
+  "hold ended session-killed",
+  "hung up on a hold",
+  "leader elected",
+  "leader lost",
+  "lease lost",
+  "lease unknown",
+  "not the holder",
+  "outcome claim-ended",
+  "outcome claim-lost",
+  "outcome keep-alive",
+  "outcome session-closed",
+  "outcome session-killed",
+  "outcome shrunk",
+  "redirected",
+  "session expired",
+  "session killed",
+  "settings changed",
+  "several granted at once",
+  "stale use refused",
+  "stray copy",
+  "told gone",
+  "told of ends",
+  "truncated",
+  "truncated two or more",
+  "unanswered indeterminate",
+  "unanswered no-leader",
+  "use",
+  "vote refused",
+];
+
+/** Must have happened in every thousand. */
+export const seldom: readonly string[] = [
+  "bit rotten",
+  "crash: unsynced bytes zeroed",
+  "damaged member refused",
+  "hung disk step-down",
+  "outcome already-held",
+  "outcome already-waiting",
+  "outcome claim-conflict",
+  "outcome not-shrinkable",
+  "wiped member refused",
+];
