@@ -125,6 +125,11 @@ export class Disk {
   }
 }
 
+/** A disk that a run left mounted which is no more. Throws while it is in use. */
+export function unmountLeft(path: string): void {
+  run("umount", [path]);
+}
+
 /** FS_IOC_SHUTDOWN with "no log flush" (2): what the journal has not written yet is lost, as in a power cut. */
 const shutdownRequest = 0x8004587d;
 const cutters: readonly ((path: string) => boolean)[] = [

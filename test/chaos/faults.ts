@@ -243,7 +243,7 @@ async function flap(
   const [a = 0, b = 0, c = 0] = fault.draws;
   const others = members.all.map((one) => one.id).filter((other) => other !== id);
   const peers = a < 0.5 ? others : others.slice(0, 1);
-  const [downMs, upMs] = [Math.round(50 + b * 600), Math.round(50 + c * 500)];
+  const [downMs, upMs] = [Math.round(30 + b * 270), Math.round(30 + c * 220)];
   const until = performance.now() + fault.holdMs;
   let cuts = 0;
   while (performance.now() < until && !isStopping()) {

@@ -5,14 +5,14 @@
  * then started with their own.
  * Every end of a process is held against what was meant to happen to it.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Prng } from "../../src/base/prng.ts";
 import { bodyOf, ClusterNode, type Exit, statusOf } from "../e2e/cluster.ts";
 import { pause } from "./clock.ts";
-import { Disk } from "./disks.ts";
+import { Disk, unmountLeft } from "./disks.ts";
 import { Network, type Place } from "./network.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -149,7 +149,9 @@ export class Members {
   /** Makes and founds it; resolves when all run with their own files and one leads. */
   static async start(options: MembersOptions): Promise<Members> {
     const { count, timeline, hasDisks, random } = options;
-    const place = mkdtempSync(join(tmpdir(), "holdfast-chaos-"));
+    sweep();
+    const place = mkdtempSync(join(tmpdir(), placePrefix));
+    writeFileSync(join(place, ownerFile), String(process.pid));
     const ports = await quietPorts(2 * count, random);
     const places = Array.from({ length: count }, (_, i) => ({
       id: `n${i + 1}`,
@@ -278,6 +280,34 @@ export class Members {
     await this.network.close();
     for (const disk of this.#disks) disk.unmount();
     rmSync(this.place, { recursive: true, force: true });
+  }
+}
+
+const placePrefix = "holdfast-chaos-";
+const ownerFile = "owner";
+
+/** What a run left behind that was ended by SIGKILL: nobody could unmount for it. Those of living runs stay. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(placePrefix))) {
+    const place = join(tmpdir(), name);
+    try {
+      if (isAlive(Number(readFileSync(join(place, ownerFile), "utf8")))) continue;
+      for (const disk of readdirSync(place).filter((one) => one.endsWith("-disk"))) {
+        unmountLeft(join(place, disk));
+      }
+      rmSync(place, { recursive: true, force: true });
+    } catch {
+      // Somebody else's, or still in use: not ours to insist on.
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
 }
 

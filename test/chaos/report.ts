@@ -2,6 +2,7 @@
  * What came of a run, as text: the closing figures, and the timeline of a failure. Pure.
  */
 import type { Operation } from "../check/history.ts";
+import { findingsText } from "./judge.ts";
 import { type Check, type Done, type Figures, injectionText, type RunResult } from "./run.ts";
 import { type FaultKind, faultKinds } from "./schedule.ts";
 import type { Moment } from "./timeline.ts";
@@ -80,9 +81,7 @@ export function timelineText({ timeline, history, done, checks, findings }: RunR
   );
   return [
     ...checks.map(({ name, isKept, detail }) => `${isKept ? "kept" : "BROKEN"}: ${name}: ${detail}`),
-    ...findings.map(
-      ({ rule, detail, operations: ids }) => `finding ${rule}: ${detail} (operations ${ids.join(", ")})`,
-    ),
+    findingsText(history, findings),
     ...done.map(({ fault, injection }) => `fault ${fault.index} ${fault.kind}: ${injectionText(injection)}`),
     "",
     momentsText([...timeline.moments, ...operations, ...beliefs, ...uses]),

@@ -7,7 +7,7 @@ import type { Finding, Healthy, History } from "../check/history.ts";
 import { nowMs, pause } from "./clock.ts";
 import type { DiskAbilities } from "./disks.ts";
 import { carryOut, type FaultContext, type Injection } from "./faults.ts";
-import { judge } from "./judge.ts";
+import { isStaleWrite, judge } from "./judge.ts";
 import { exitText, Members, timing, ttlMs } from "./members.ts";
 import type { WorkloadSpec } from "./messages.ts";
 import { createSchedule, type FaultKind, type PlannedFault, type Strike } from "./schedule.ts";
@@ -195,9 +195,7 @@ class Run {
       workers.pauseClient(unfencedName),
       workers.pauseClient(fencedName),
     ]);
-    const seen = judge(controlHistory(emptyHistory, workers.resource)).filter(({ rule }) =>
-      rule.includes("fence"),
-    );
+    const seen = judge(controlHistory(emptyHistory, workers.resource)).filter(isStaleWrite);
     this.#check(
       "control: without fences a stale write gets through and is found",
       open.staleAccepted === true && seen.length > 0,
@@ -335,7 +333,7 @@ class Run {
     });
     this.#gates(figures);
     this.#afterHealing(history);
-    this.#check("no promise is broken", findings.length === 0, findingsText(findings));
+    this.#check("no promise is broken", findings.length === 0, firstOf(findings));
     this.#check(
       "faults come to what they should",
       this.#complaints.length === 0,
@@ -473,7 +471,7 @@ export function injectionText(injection: Injection): string {
   }
 }
 
-function findingsText(findings: readonly Finding[]): string {
+function firstOf(findings: readonly Finding[]): string {
   if (findings.length === 0) return "no finding";
   return `${findings.length}: ${findings
     .slice(0, 5)
