@@ -41,7 +41,7 @@ export class ClientProcess {
   /** Both clocks, now. */
   sample(): ClockSample {
     const monotonicMs = this.#scheduler.now * this.#clockRate;
-    return { monotonicMs, wallMs: monotonicMs + this.#wallOffset };
+    return { monotonicMs, wallMs: Math.floor(monotonicMs) + this.#wallOffset };
   }
 
   jumpWallClock(ms: number): void {
