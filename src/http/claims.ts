@@ -116,6 +116,7 @@ export function getClaim(exchange: Exchange): void {
   const claimId = claimIdParam(exchange);
   const { consistency } = exchange.request.query as ReadQuery;
   const pollMs = pollMsAsked(exchange);
+  if (consistency !== "stale") attach(exchange, claimId);
   read(
     exchange,
     (view) => {
@@ -124,7 +125,6 @@ export function getClaim(exchange: Exchange): void {
       // A stale answer is no word to act on, so it neither waits nor counts as told.
       if (consistency === "stale") return exchange.answer(200, claimView(found, view));
       if (found.state !== "waiting" || pollMs === 0) return answerClaim(exchange, found, view);
-      attach(exchange, claimId);
       exchange.onHangUp(() => leavePoll(exchange, found));
       hold(exchange, found, {
         pollMs,
@@ -218,7 +218,9 @@ function hold(exchange: Exchange, { id }: Claim, { pollMs, show, movedKeepsId }:
 export function attach(exchange: Exchange, claimId: string): void {
   const { claimRequests } = exchange.context;
   claimRequests.set(claimId, (claimRequests.get(claimId) ?? 0) + 1);
+  const leave = exchange.node.attend(claimId);
   exchange.onEnd(() => {
+    leave();
     const left = (claimRequests.get(claimId) ?? 1) - 1;
     if (left > 0) claimRequests.set(claimId, left);
     else claimRequests.delete(claimId);

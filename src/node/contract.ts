@@ -96,7 +96,12 @@ export interface HoldfastNode {
    * Register it in the callback that showed the claim waiting, so that no change is missed.
    */
   watchClaim(claimId: string, listener: ClaimListener): () => void;
-  /** The same for all claims of a live session at once; it counts as attached to each of them. */
+  /**
+   * A request for this claim is under way, and may come to watch it: until what it returns is called, once, its client is
+   * not gone.
+   */
+  attend(claimId: string): () => void;
+  /** Watches all claims of a live session at once; it counts as attached to each of them. */
   watchSession(sessionId: string, listener: SessionListener): () => void;
   /** An answer that names this claim is being written: its client knows of it and may come back for it. */
   noteAnswered(claimId: string): void;

@@ -62,6 +62,8 @@ export interface ClientOptions {
   readonly clockRate: number;
   readonly cancelOnDisconnect: boolean;
   readonly threads: number;
+  /** Until then it works as fast as it can. */
+  readonly rushUntil: number;
   readonly thinkMs: number;
   readonly holdMs: number;
   readonly strays: number;
@@ -278,14 +280,20 @@ export class SimClient implements Believer {
     isEnough: () => boolean,
     limitMs: () => number = () => attemptMs,
   ): Routine<HttpAnswer | undefined> {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const answer = yield* until(this.#http.attempt(sent, limitMs()));
       if (answer !== undefined && answer.status === 500)
         throw new Violation("no-500", JSON.stringify(answer.body));
       if (answer !== undefined && !isUndecided(answer)) return answer;
       if (isEnough()) return undefined;
-      yield* this.#process.sleep(answer?.status === 307 ? 1 : this.#o.random.between(10, 150));
+      yield* this.#backOff(answer, tries);
     }
+  }
+
+  /** At once after a redirect; otherwise longer each time, and never all clients together. */
+  *#backOff(answer: HttpAnswer | undefined, tries: number): Routine {
+    const longestMs = Math.min(1_000, 20 * 2 ** Math.min(tries, 10));
+    yield* this.#process.sleep(answer?.status === 307 ? 1 : 5 + this.#o.random.next() * longestMs);
   }
 
   #begin(label: string): void {
@@ -433,7 +441,7 @@ export class SimClient implements Believer {
   *#thread(session: Session, thread: number): Routine {
     const { random, thinkMs } = this.#o;
     while (!this.#isStopping && this.#isTrusted(session)) {
-      yield* this.#process.sleep(random.next() * thinkMs);
+      yield* this.#process.sleep(random.next() * (this.#isRushing() ? 1 : thinkMs));
       if (!this.#isTrusted(session)) break;
       const draw = random.next();
       if (draw < 0.8) yield* this.#useLock(session, thread, []);
@@ -446,6 +454,10 @@ export class SimClient implements Believer {
       else yield* this.#lookClaim(session);
     }
     session.threads--;
+  }
+
+  #isRushing(): boolean {
+    return this.#o.scheduler.now < this.#o.rushUntil;
   }
 
   /** Takes something other than what it holds, works under it, lets it go. */
@@ -506,6 +518,7 @@ export class SimClient implements Believer {
     const straysBefore = this.#http.strays;
     // The server may miss it for so long that it cancels the claim: not sooner than 500 ms after an answer.
     let missedAtMs = Infinity;
+    let tries = 0;
     for (;;) {
       const sentAtMs = this.#now();
       if (sentAtMs > missedAtMs) calling.left();
@@ -527,7 +540,7 @@ export class SimClient implements Believer {
           return undefined;
         }
         sent = first;
-        yield* this.#process.sleep(answer?.status === 307 ? 1 : random.between(10, 150));
+        yield* this.#backOff(answer, ++tries);
         continue;
       }
       const isPoll = sent.method === "GET";
@@ -617,8 +630,9 @@ export class SimClient implements Believer {
   }
 
   *#work(hold: Hold): Routine {
-    const { random, holdMs } = this.#o;
+    const { random } = this.#o;
     const { session, wanted } = hold;
+    const holdMs = this.#isRushing() ? 2 : this.#o.holdMs;
     const leaveAt = this.#now() + random.next() * random.pick([holdMs / 10, holdMs / 10, holdMs]);
     this.#sequencers = [...this.#sequencers.slice(-7), oldSequencer(hold)];
     if (random.chance(0.05)) this.#process.spawn(this.#repeatAndHangUp(session, wanted));
