@@ -305,6 +305,7 @@ export class World implements FaultWorld {
       for (const client of this.clients) client.start();
       faults = this.#faults.schedule(this.seed);
       this.#watch();
+      this.scheduler.at(this.plan.calmMs, () => this.network.storm());
       this.scheduler.runUntil(this.plan.calmMs + this.plan.faultyMs, () => false);
       this.#heal();
       this.#untilQuiet();
