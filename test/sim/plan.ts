@@ -191,11 +191,7 @@ function calmPlan(
   };
 }
 
-export function isCalm(plan: Plan): boolean {
-  return (
-    plan.loss === 0 &&
-    plan.delayMax <= 5 &&
-    plan.diskMaxMs <= 2 &&
-    plan.faults.every((kind) => calmFaults.includes(kind))
-  );
+export function isCalm({ loss, delayMax, diskMaxMs, staysBroken, faults }: Plan): boolean {
+  const isQuiet = loss === 0 && delayMax <= 5 && diskMaxMs <= 2 && !staysBroken;
+  return isQuiet && faults.every((kind) => calmFaults.includes(kind));
 }
