@@ -98,9 +98,10 @@ export class Attachments {
     }
   }
 
-  /** The last request went away unanswered. What should be proposed, if anything. */
+  /** A request went away unanswered. What should be proposed, if anything: nothing while another one is under way. */
   abandon(claim: Claim): CancelRequest | undefined {
-    if (!claim.cancelOnDisconnect || this.#isAttended(claim)) return undefined;
+    if (!claim.cancelOnDisconnect || this.#isAttended(claim) || this.#requests.has(claim.id))
+      return undefined;
     if (claim.state === "waiting") {
       if (!this.#answered.has(claim.id)) this.#gone.add(claim.id);
       return { claimId: claim.id, fence: undefined };

@@ -106,8 +106,8 @@ export interface HoldfastNode {
   /** An answer that names this claim is being written: its client knows of it and may come back for it. */
   noteAnswered(claimId: string): void;
   /**
-   * The last request for this claim was closed before its answer was written. If its client asked for that, a waiting
-   * claim is cancelled, and a grant that no answer has named is given back.
+   * A request for this claim was closed before its answer was written. If no other one is under way, and its client asked
+   * for that, a waiting claim is cancelled, and a grant that no answer has named is given back.
    */
   abandon(claimId: string): void;
   status(): NodeStatus;
