@@ -19,7 +19,7 @@ export default defineConfig({
       {
         test: {
           name: "integration",
-          include: ["test/{storage,transport,node,http,cli}/**/*.test.ts"],
+          include: ["test/{storage,transport,node,http,cli,chaos}/**/*.test.ts"],
           pool: "forks",
           testTimeout: 60_000,
         },

@@ -10,18 +10,36 @@ export interface ClockSample {
   readonly wallMs: number;
 }
 
-export interface Elapsed extends ClockSample {
-  /** Since the first sample. Invariant: never runs back. */
+/** Invariant: `elapsedMs` never runs back. */
+export interface Elapsed {
+  /** Since the first sample. */
   readonly elapsedMs: number;
+  /** Where the step under way began, and what had elapsed by then. */
+  readonly base: ClockSample;
+  readonly baseElapsedMs: number;
 }
+
+/** A wall clock is read in whole milliseconds: it may seem to have run that much further than it has. */
+const wallGrainMs = 1;
+
+/** A step ends after this, whatever the clocks say: over a long one, a wall clock set back could hide a suspend. */
+const stepMaxMs = 100;
 
 export function beginElapsed(sample: ClockSample): Elapsed {
-  return { ...sample, elapsedMs: 0 };
+  return { elapsedMs: 0, base: sample, baseElapsedMs: 0 };
 }
 
-/** Steps of at most a second: over a longer one, a wall clock set back could hide a suspend. */
+/**
+ * Samples are at most a second apart. Those of one step are all measured from its beginning: a clock that is read ten
+ * thousand times a second must not count each rounding up.
+ */
 export function advanceElapsed(before: Elapsed, sample: ClockSample): Elapsed {
-  const { monotonicMs, wallMs } = sample;
-  const stepMs = Math.max(monotonicMs - before.monotonicMs, wallMs - before.wallMs, 0);
-  return { monotonicMs, wallMs, elapsedMs: before.elapsedMs + stepMs };
+  const { base, baseElapsedMs } = before;
+  const ranMs = sample.monotonicMs - base.monotonicMs;
+  const wallRanMs = sample.wallMs - base.wallMs - wallGrainMs;
+  const stepMs = Math.max(ranMs, wallRanMs, 0);
+  const elapsedMs = Math.max(before.elapsedMs, baseElapsedMs + stepMs);
+  const isApart = wallRanMs > ranMs || wallRanMs < ranMs - 2 * wallGrainMs;
+  if (!isApart && ranMs < stepMaxMs) return { elapsedMs, base, baseElapsedMs };
+  return { elapsedMs, base: sample, baseElapsedMs: elapsedMs };
 }

@@ -8,7 +8,7 @@ import type { Settings } from "../locks/settings.ts";
 import type { NotLeading, Reply, View } from "../node/contract.ts";
 import { acquireProposal, resourceOf } from "./acquiring.ts";
 import { presentedSession, settingsFor } from "./bounds.ts";
-import { abandonIfLast, attach, madeClaimId } from "./claims.ts";
+import { attach, madeClaimId } from "./claims.ts";
 import { type Exchange, type Unapplied, unappliedProblem } from "./exchange.ts";
 import { claimUnknown, endedClaim, isRefused, refusedOutcome } from "./outcomes.ts";
 import {
@@ -71,7 +71,7 @@ class RunningBatch {
   start(): void {
     this.#exchange.beginWrite();
     this.#exchange.onHangUp(() => {
-      for (const claimId of this.#acquired) abandonIfLast(this.#exchange, claimId);
+      for (const claimId of this.#acquired) this.#exchange.node.abandon(claimId);
     });
     this.#exchange.onShutDown(() => this.#leaveInDoubt());
     for (const [i, operation] of this.#operations.entries()) {
@@ -165,7 +165,7 @@ class RunningBatch {
         if (claim.state === "ended") return { problem: endedClaim(claim, view) };
         this.#acquired.push(claim.id);
         // It hung up before this applied: only now is there something to give back.
-        if (this.#exchange.hasHungUp) abandonIfLast(this.#exchange, claim.id);
+        if (this.#exchange.hasHungUp) this.#exchange.node.abandon(claim.id);
         return {
           status: claim.state === "waiting" ? 202 : 200,
           body: claimView(claim, view),

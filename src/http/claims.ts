@@ -56,7 +56,7 @@ function acquire(exchange: Exchange, body: AcquireBody, resource: ResourceReques
         // It hung up while this was on its way. Only now is there something to give back, and only now is it known
         // that the claim is its own and not somebody else's of the same id.
         const isOwn = reply.kind === "applied" && reply.outcome.kind === "claim";
-        if (isOwn && exchange.hasHungUp) abandonIfLast(exchange, claimId);
+        if (isOwn && exchange.hasHungUp) node.abandon(claimId);
         return;
       }
       if (reply.kind !== "applied") return exchange.sendUnapplied(reply, made);
@@ -67,7 +67,7 @@ function acquire(exchange: Exchange, body: AcquireBody, resource: ResourceReques
           if (outcome.claim.state !== "waiting" || body.pollMs === 0) {
             return answerAcquire(exchange, outcome.claim, view);
           }
-          exchange.onHangUp(() => abandonIfLast(exchange, claimId));
+          exchange.onHangUp(() => node.abandon(claimId));
           return hold(exchange, outcome.claim, {
             pollMs: body.pollMs ?? pollMsMax,
             show: (changed, then) => answerAcquire(exchange, changed, then),
@@ -116,6 +116,7 @@ export function getClaim(exchange: Exchange): void {
   const claimId = claimIdParam(exchange);
   const { consistency } = exchange.request.query as ReadQuery;
   const pollMs = pollMsAsked(exchange);
+  if (consistency !== "stale") attach(exchange, claimId);
   read(
     exchange,
     (view) => {
@@ -124,7 +125,6 @@ export function getClaim(exchange: Exchange): void {
       // A stale answer is no word to act on, so it neither waits nor counts as told.
       if (consistency === "stale") return exchange.answer(200, claimView(found, view));
       if (found.state !== "waiting" || pollMs === 0) return answerClaim(exchange, found, view);
-      attach(exchange, claimId);
       exchange.onHangUp(() => leavePoll(exchange, found));
       hold(exchange, found, {
         pollMs,
@@ -216,25 +216,14 @@ function hold(exchange: Exchange, { id }: Claim, { pollMs, show, movedKeepsId }:
 
 /** This request asks for the claim, until it is answered or its client hangs up. */
 export function attach(exchange: Exchange, claimId: string): void {
-  const { claimRequests } = exchange.context;
-  claimRequests.set(claimId, (claimRequests.get(claimId) ?? 0) + 1);
-  exchange.onEnd(() => {
-    const left = (claimRequests.get(claimId) ?? 1) - 1;
-    if (left > 0) claimRequests.set(claimId, left);
-    else claimRequests.delete(claimId);
-  });
-}
-
-/** A repetition may be under way on another connection: then its client is not gone. */
-export function abandonIfLast({ context, node }: Exchange, claimId: string): void {
-  if (!context.claimRequests.has(claimId)) node.abandon(claimId);
+  exchange.onEnd(exchange.node.attend(claimId));
 }
 
 /**
  * Reading needs no session, so anybody may poll; only who presents the claim's own session gives it up by hanging up.
  * For anybody else the time begins after which nobody's claim is cancelled.
  */
-function leavePoll(exchange: Exchange, { id, session }: Claim): void {
-  if (exchange.request.headers["holdfast-session"] === session.id) abandonIfLast(exchange, id);
-  else if (!exchange.context.claimRequests.has(id)) exchange.node.noteAnswered(id);
+function leavePoll({ request, node }: Exchange, { id, session }: Claim): void {
+  if (request.headers["holdfast-session"] === session.id) node.abandon(id);
+  else node.noteAnswered(id);
 }

@@ -49,8 +49,6 @@ export interface HttpContext {
   readonly underWay: Set<Exchange>;
   /** The same by connection: when it closes, all of them lost their client. */
   readonly connections: WeakMap<object, Set<Exchange>>;
-  /** Requests under way by the claim that they ask for; "the last one closed" is counted here. */
-  readonly claimRequests: Map<string, number>;
   isClosing: boolean;
 }
 

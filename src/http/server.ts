@@ -55,7 +55,6 @@ export function createContext(
     host,
     underWay: new Set(),
     connections: new WeakMap(),
-    claimRequests: new Map(),
     isClosing: false,
   };
 }

@@ -13,6 +13,8 @@ export interface CancelRequest {
 export class Attachments {
   readonly #listeners = new Map<string, Set<ClaimListener>>();
   readonly #sessionListeners = new Map<string, Set<SessionListener>>();
+  /** Requests under way, by claim; of any tenure. */
+  readonly #requests = new Map<string, number>();
   /** Live claims that an answer of this tenure has named, waiting or held. */
   readonly #answered = new Set<string>();
   /** Since when (monotonic ms) nobody polls a waiting claim that wants to be cancelled then. */
@@ -49,14 +51,20 @@ export class Attachments {
     };
   }
 
-  /** A request for it is on its way through the log, and will watch it or be answered: until then nobody is gone. */
-  noteAsked({ id }: Claim): void {
-    this.#unattendedSince.delete(id);
+  /** Until what it returns is called, once, a request for the claim is on its way: its client is not gone. */
+  attend(claimId: string): () => void {
+    this.#requests.set(claimId, (this.#requests.get(claimId) ?? 0) + 1);
+    return () => {
+      const left = (this.#requests.get(claimId) ?? 1) - 1;
+      if (left > 0) this.#requests.set(claimId, left);
+      else this.#requests.delete(claimId);
+    };
   }
 
-  /** That request was answered, whatever it was told: if nobody watches, the time to come back begins. */
-  noteReplied(claim: Claim, monotonicMs: number): void {
-    if (!this.#unattendedSince.has(claim.id)) this.#noteUnattended(claim, monotonicMs);
+  /** A request for it ended, whatever it was told: if no other is under way, the time to come back begins. */
+  noteLeft(claim: Claim, monotonicMs: number): void {
+    if (!this.#requests.has(claim.id) && this.#answered.has(claim.id))
+      this.#noteUnattended(claim, monotonicMs);
   }
 
   /** Nobody polls these claims any more by their session; whoever wants that has the usual time to come back. */
@@ -90,9 +98,10 @@ export class Attachments {
     }
   }
 
-  /** The last request went away unanswered. What should be proposed, if anything. */
+  /** A request went away unanswered. What should be proposed, if anything: nothing while another one is under way. */
   abandon(claim: Claim): CancelRequest | undefined {
-    if (!claim.cancelOnDisconnect || this.#isAttended(claim)) return undefined;
+    if (!claim.cancelOnDisconnect || this.#isAttended(claim) || this.#requests.has(claim.id))
+      return undefined;
     if (claim.state === "waiting") {
       if (!this.#answered.has(claim.id)) this.#gone.add(claim.id);
       return { claimId: claim.id, fence: undefined };
@@ -129,14 +138,15 @@ export class Attachments {
 
   /** Waiting claims that nobody has polled for `graceMs`. Each is returned once. */
   takeUnattended(monotonicMs: number, graceMs: number): readonly string[] {
-    const taken: string[] = [];
+    const old: string[] = [];
     // Insertion order is order of time: the first that is young enough ends the search.
     for (const [claimId, since] of this.#unattendedSince) {
       if (monotonicMs - since < graceMs) break;
-      taken.push(claimId);
+      old.push(claimId);
     }
-    for (const claimId of taken) this.#unattendedSince.delete(claimId);
-    return taken;
+    for (const claimId of old) this.#unattendedSince.delete(claimId);
+    // A request may be waiting for a majority's word before it can watch.
+    return old.filter((claimId) => !this.#requests.has(claimId));
   }
 
   /** This node stopped leading: everybody who listens here must ask the next leader. */

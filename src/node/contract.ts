@@ -96,13 +96,18 @@ export interface HoldfastNode {
    * Register it in the callback that showed the claim waiting, so that no change is missed.
    */
   watchClaim(claimId: string, listener: ClaimListener): () => void;
-  /** The same for all claims of a live session at once; it counts as attached to each of them. */
+  /**
+   * A request for this claim is under way, and may come to watch it: until what it returns is called, once, its client is
+   * not gone.
+   */
+  attend(claimId: string): () => void;
+  /** Watches all claims of a live session at once; it counts as attached to each of them. */
   watchSession(sessionId: string, listener: SessionListener): () => void;
   /** An answer that names this claim is being written: its client knows of it and may come back for it. */
   noteAnswered(claimId: string): void;
   /**
-   * The last request for this claim was closed before its answer was written. If its client asked for that, a waiting
-   * claim is cancelled, and a grant that no answer has named is given back.
+   * A request for this claim was closed before its answer was written. If no other one is under way, and its client asked
+   * for that, a waiting claim is cancelled, and a grant that no answer has named is given back.
    */
   abandon(claimId: string): void;
   status(): NodeStatus;

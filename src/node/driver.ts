@@ -184,23 +184,8 @@ class Driver implements NodeDriver {
     if (this.#queue.size >= this.#options.limits.queuedProposals) {
       return reply({ kind: "overloaded", reason: "queue" });
     }
-    const replied = this.#noteAsked(proposal);
-    this.#queue.add(proposal, (fate) => {
-      this.#answer(fate, reply);
-      replied?.();
-    });
+    this.#queue.add(proposal, (fate) => this.#answer(fate, reply));
     this.#requestTurn();
-  }
-
-  /** The repetition of an acquire counts as its client being there. Returns what to do when it was answered. */
-  #noteAsked(proposal: Proposal): (() => void) | undefined {
-    if (proposal.kind !== "acquire") return undefined;
-    const claim = this.#state.claims.get(proposal.claimId);
-    if (claim?.state !== "waiting" || claim.session.id !== proposal.sessionId) return undefined;
-    this.#attachments.noteAsked(claim);
-    return () => {
-      if (this.#leadingTerm !== undefined) this.#attachments.noteReplied(claim, this.#host.monotonicMs());
-    };
   }
 
   keepAlive(item: KeepAliveItem, reply: (reply: Reply<KeepAliveOutcome>) => void): void {
@@ -220,6 +205,16 @@ class Driver implements NodeDriver {
 
   watchClaim(claimId: string, listener: ClaimListener): () => void {
     return this.#attachments.watch(claimId, listener);
+  }
+
+  attend(claimId: string): () => void {
+    const stop = this.#attachments.attend(claimId);
+    return () => {
+      stop();
+      const claim = this.#state.claims.get(claimId);
+      if (claim !== undefined && this.#leadingTerm !== undefined)
+        this.#attachments.noteLeft(claim, this.#host.monotonicMs());
+    };
   }
 
   watchSession(sessionId: string, listener: SessionListener): () => void {

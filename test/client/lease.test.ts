@@ -46,8 +46,28 @@ describe("elapsed time", () => {
     const again = advanceElapsed(setBack, { monotonicMs: 1105, wallMs: 10_080 });
 
     expect([ran, suspended, setBack, again].map(({ elapsedMs }) => elapsedMs)).toEqual([
-      100, 60_100, 60_105, 60_105,
+      100, 60_099, 60_104, 60_104,
     ]);
+  });
+
+  test("runs no faster because the clocks are read often: the wall clock only knows whole milliseconds", () => {
+    let elapsed = beginElapsed({ monotonicMs: 0.4, wallMs: 7_000 });
+    for (let read = 1; read <= 100_000; read++) {
+      const trueMs = 0.4 + read / 20;
+      elapsed = advanceElapsed(elapsed, { monotonicMs: trueMs, wallMs: 7_000 + Math.floor(trueMs) });
+    }
+
+    expect(elapsed.elapsedMs).toBeCloseTo(5_000, 3);
+  });
+
+  test("counts every suspend but for a millisecond, however short the reading before, and after a clock set back", () => {
+    let elapsed = beginElapsed({ monotonicMs: 0, wallMs: 0 });
+    elapsed = advanceElapsed(elapsed, { monotonicMs: 3, wallMs: 3 });
+    elapsed = advanceElapsed(elapsed, { monotonicMs: 3, wallMs: 2_003 });
+    elapsed = advanceElapsed(elapsed, { monotonicMs: 4, wallMs: -58_000 });
+    elapsed = advanceElapsed(elapsed, { monotonicMs: 4, wallMs: -55_000 });
+
+    expect(elapsed.elapsedMs).toBeGreaterThanOrEqual(5_004 - 3);
   });
 });
 
@@ -159,6 +179,7 @@ const event = fc.oneof(
   fc.record({ kind: fc.constant("gone" as const) }),
 );
 
+/** `trueMs`: less the millisecond that a suspend, and the two that a clock set back may hide. */
 interface Seen {
   readonly lease: Lease;
   /** True time, which no clock of the client need show. */
@@ -167,9 +188,12 @@ interface Seen {
 
 /** Runs the machine by clocks as the client reads them, and notes what is really granted: last answered send + lease. */
 function history(events: readonly (typeof event extends fc.Arbitrary<infer T> ? T : never)[]) {
-  let elapsed = beginElapsed({ monotonicMs: 5000, wallMs: 1_000_000 });
+  let monotonicMs = 5000;
+  let wallMs = 1_000_000;
+  let elapsed = beginElapsed({ monotonicMs, wallMs });
   let lease = begun();
   let trueMs = 0;
+  let hiddenMs = 0;
   let grantedUntilMs = 900;
   let sentTrueMs: number | undefined;
   const seen: Seen[] = [{ lease, trueMs }];
@@ -178,20 +202,25 @@ function history(events: readonly (typeof event extends fc.Arbitrary<infer T> ? 
   };
   const grants: { readonly trueMs: number; readonly untilMs: number }[] = [{ trueMs: 0, untilMs: 900 }];
   for (const one of events) {
-    const { monotonicMs, wallMs } = elapsed;
     switch (one.kind) {
       case "pass":
         trueMs += one.ms;
-        elapsed = advanceElapsed(elapsed, { monotonicMs: monotonicMs + one.ms, wallMs: wallMs + one.ms });
+        monotonicMs += one.ms;
+        wallMs += one.ms;
+        elapsed = advanceElapsed(elapsed, { monotonicMs, wallMs });
         step("checked");
         break;
       case "suspend":
         trueMs += one.ms;
-        elapsed = advanceElapsed(elapsed, { monotonicMs, wallMs: wallMs + one.ms });
+        wallMs += one.ms;
+        hiddenMs += 1;
+        elapsed = advanceElapsed(elapsed, { monotonicMs, wallMs });
         step("checked");
         break;
       case "set-back":
-        elapsed = advanceElapsed(elapsed, { monotonicMs, wallMs: wallMs - one.ms });
+        wallMs -= one.ms;
+        hiddenMs += 2;
+        elapsed = advanceElapsed(elapsed, { monotonicMs, wallMs });
         step("checked");
         break;
       case "ask":
@@ -217,7 +246,7 @@ function history(events: readonly (typeof event extends fc.Arbitrary<infer T> ? 
         break;
       default:
     }
-    seen.push({ lease, trueMs });
+    seen.push({ lease, trueMs: trueMs - hiddenMs });
   }
   return { seen, grants };
 }

@@ -56,7 +56,11 @@ it("every recipe has a row", () => {
   expect(rowsOf("Well-known recipes and what goes wrong in them").length).toBe(13);
 });
 
-for (const heading of ["Known faults of other Rafts", "Well-known recipes and what goes wrong in them"]) {
+for (const heading of [
+  "Known faults of other Rafts",
+  "Well-known recipes and what goes wrong in them",
+  "Scenarios",
+]) {
   for (const [first, second] of rowsOf(heading)) {
     it(`${heading}: ${first}`, () => {
       const named = [...second.matchAll(/`([^`]+)`/g)].map((match) => match[1] as string);

@@ -3,36 +3,59 @@
  * ports. It ends only processes that it started, by their pids, and removes what it wrote.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = rootAbove(fileURLToPath(import.meta.url));
 const bin = join(root, "bin/holdfast.js");
+
+/** Wherever this file was compiled to. */
+function rootAbove(path: string): string {
+  const above = dirname(path);
+  if (above === path) throw new Error("no bin/holdfast.js above this file");
+  return existsSync(join(above, "bin/holdfast.js")) ? above : rootAbove(above);
+}
 
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
+export interface NodeOptions {
+  readonly id: string;
+  /** Of its API, as it listens. */
+  readonly url: string;
+  /** Where its log goes. */
+  readonly place: string;
+  /** The cluster file that it is made and started with. */
+  readonly config: string;
+  /** Default: its id, in `place`. */
+  readonly data?: string;
+  /** What it writes to standard error, as it comes. */
+  readonly onText?: (text: string) => void;
+}
+
 export class ClusterNode {
   readonly id: string;
   readonly url: string;
   readonly dataPath: string;
+  readonly logPath: string;
   readonly #config: string;
-  readonly #logPath: string;
+  readonly #onText: (text: string) => void;
   #child: ChildProcess | undefined;
   #exit: Promise<Exit> = Promise.resolve({ code: null, signal: null });
   stderr = "";
 
-  constructor(id: string, url: string, place: string, config: string) {
+  constructor({ id, url, place, config, data = join(place, id), onText = () => {} }: NodeOptions) {
     this.id = id;
     this.url = url;
     this.#config = config;
-    this.dataPath = join(place, id);
-    this.#logPath = join(place, `${id}.log`);
+    this.#onText = onText;
+    this.dataPath = data;
+    this.logPath = join(place, `${id}.log`);
   }
 
   get pid(): number | undefined {
@@ -65,10 +88,11 @@ export class ClusterNode {
     );
     this.#child = child;
     this.stderr = "";
-    const log = createWriteStream(this.#logPath, { flags: "a" });
+    const log = createWriteStream(this.logPath, { flags: "a" });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.stderr = (this.stderr + text).slice(-20_000);
       log.write(text);
+      this.#onText(text);
     });
     this.#exit = new Promise((resolve) => {
       child.on("exit", (code, signal) => {
@@ -118,7 +142,13 @@ export class Cluster {
     const configPath = join(place, "cluster.yaml");
     writeFileSync(configPath, edit(yaml));
     const nodes = [1, 2, 3].map(
-      (n) => new ClusterNode(`n${n}`, `http://127.0.0.1:${ports[n - 1]}`, place, configPath),
+      (n) =>
+        new ClusterNode({
+          id: `n${n}`,
+          url: `http://127.0.0.1:${ports[n - 1]}`,
+          place,
+          config: configPath,
+        }),
     );
     for (const node of nodes) node.init();
     return new Cluster(place, configPath, nodes);
@@ -148,7 +178,8 @@ export class Cluster {
 
   /** Another process for a member's name; ended with the cluster. */
   another(id: string): ClusterNode {
-    const node = new ClusterNode(id, this.node(id).url, this.place, this.configPath);
+    const { url } = this.node(id);
+    const node = new ClusterNode({ id, url, place: this.place, config: this.configPath });
     this.#others.push(node);
     return node;
   }
@@ -202,7 +233,8 @@ export function pause(ms: number): Promise<void> {
   });
 }
 
-async function statusOf(url: string): Promise<number | undefined> {
+/** Undefined: nobody answered. */
+export async function statusOf(url: string): Promise<number | undefined> {
   try {
     const response = await fetch(url, { signal: timeLimit(1_000) });
     await response.arrayBuffer();
@@ -212,7 +244,7 @@ async function statusOf(url: string): Promise<number | undefined> {
   }
 }
 
-async function bodyOf(url: string): Promise<Record<string, unknown> | undefined> {
+export async function bodyOf(url: string): Promise<Record<string, unknown> | undefined> {
   try {
     const response = await fetch(url, { signal: timeLimit(1_000) });
     return (await response.json()) as Record<string, unknown>;

@@ -281,20 +281,21 @@ describe("clients that go away", () => {
     expect([lone.claimState("polled"), lone.claimState("gone")]).toEqual(["waiting", "ended"]);
   });
 
-  it("an acquire that is repeated is not cancelled while its repetition waits for the disk", () => {
+  it("a claim is not cancelled while a request for it is on its way, and its time begins when that one ends", () => {
     const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
     lone.open("s", 600_000);
     lone.acquire("s", "holder");
     lone.acquire("s", "waits", 600_000);
     lone.settle();
     lone.node.noteAnswered("waits");
-    lone.isDiskSlow = true;
     lone.pass(900);
-    lone.acquire("s", "waits", 600_000);
-    lone.pass(400);
-    lone.quicken();
+    const leave = lone.node.attend("waits");
+    lone.pass(5_000);
+    leave();
+    lone.pass(900);
     expect(lone.claimState("waits")).toBe("waiting");
-    lone.pass(3_000);
+
+    lone.pass(200);
 
     expect(lone.claimState("waits")).toBe("ended");
   });

@@ -62,6 +62,8 @@ export interface ClientOptions {
   readonly clockRate: number;
   readonly cancelOnDisconnect: boolean;
   readonly threads: number;
+  /** Until then it works as fast as it can. */
+  readonly rushUntil: number;
   readonly thinkMs: number;
   readonly holdMs: number;
   readonly strays: number;
@@ -224,6 +226,10 @@ export class SimClient implements Believer {
     this.#o.history.believed({ client: this.name, sessionId: session.id, claimId, asked, fence, from, to });
   }
 
+  #stopBelievingAll({ holds }: Session): void {
+    for (let hold = holds[0]; hold !== undefined; hold = holds[0]) this.#stopBelieving(hold);
+  }
+
   // ---- the process ---------------------------------------------------------------------------------------------------
 
   start(): void {
@@ -236,7 +242,7 @@ export class SimClient implements Believer {
     recorder.note(this.name, "crashes");
     const session = this.#session;
     if (session !== undefined) {
-      for (const hold of [...session.holds]) this.#stopBelieving(hold);
+      this.#stopBelievingAll(session);
       history.abandoned(session.id);
     }
     this.#session = undefined;
@@ -274,14 +280,20 @@ export class SimClient implements Believer {
     isEnough: () => boolean,
     limitMs: () => number = () => attemptMs,
   ): Routine<HttpAnswer | undefined> {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const answer = yield* until(this.#http.attempt(sent, limitMs()));
       if (answer !== undefined && answer.status === 500)
         throw new Violation("no-500", JSON.stringify(answer.body));
       if (answer !== undefined && !isUndecided(answer)) return answer;
       if (isEnough()) return undefined;
-      yield* this.#process.sleep(answer?.status === 307 ? 1 : this.#o.random.between(10, 150));
+      yield* this.#backOff(answer, tries);
     }
+  }
+
+  /** At once after a redirect; otherwise longer each time, and never all clients together. */
+  *#backOff(answer: HttpAnswer | undefined, tries: number): Routine {
+    const longestMs = Math.min(1_000, 20 * 2 ** Math.min(tries, 10));
+    yield* this.#process.sleep(answer?.status === 307 ? 1 : 5 + this.#o.random.next() * longestMs);
   }
 
   #begin(label: string): void {
@@ -389,7 +401,8 @@ export class SimClient implements Believer {
     // It stops before it says that it has seen it.
     recorder.note(this.name, `is told of ends: ${[...ended].join(" ")}`);
     recorder.count("told of ends");
-    for (const hold of [...session.holds]) if (ended.has(hold.wanted.claimId)) this.#stopBelieving(hold);
+    const over = session.holds.filter(({ wanted }) => ended.has(wanted.claimId));
+    for (const hold of over) this.#stopBelieving(hold);
     if (this.#o.random.chance(0.9)) session.seen = grant.revision;
   }
 
@@ -397,7 +410,7 @@ export class SimClient implements Believer {
     if (session.isOver) return;
     this.#o.recorder.note(this.name, `lost ${session.id} ${session.lease.phase}`);
     this.#o.recorder.count(`lease ${session.lease.phase}`);
-    for (const hold of [...session.holds]) this.#stopBelieving(hold);
+    this.#stopBelievingAll(session);
     session.isOver = true;
   }
 
@@ -405,7 +418,7 @@ export class SimClient implements Believer {
     const { history, recorder } = this.#o;
     const label = `close ${session.id}`;
     this.#begin(label);
-    for (const hold of [...session.holds]) this.#stopBelieving(hold);
+    this.#stopBelievingAll(session);
     session.isOver = true;
     const calling = history.call({ kind: "close", client: this.name, sessionId: session.id });
     const giveUpAt = this.#now() + this.#o.ttlMs;
@@ -428,19 +441,23 @@ export class SimClient implements Believer {
   *#thread(session: Session, thread: number): Routine {
     const { random, thinkMs } = this.#o;
     while (!this.#isStopping && this.#isTrusted(session)) {
-      yield* this.#process.sleep(random.next() * thinkMs);
+      yield* this.#process.sleep(random.next() * (this.#isRushing() ? 1 : thinkMs));
       if (!this.#isTrusted(session)) break;
       const draw = random.next();
       if (draw < 0.8) yield* this.#useLock(session, thread, []);
       else if (draw < 0.88) yield* this.#lookName();
       else if (draw < 0.92) yield* this.#checkSequencer();
-      else if (draw < 0.94) yield* this.#pollClaims(session);
-      else if (draw < 0.95) yield* this.#kill();
-      else if (draw < 0.96) yield* this.#changeSettings();
+      else if (draw < 0.955) yield* this.#pollClaims(session);
+      else if (draw < 0.96) yield* this.#kill();
+      else if (draw < 0.965) yield* this.#changeSettings();
       else if (draw < 0.97) yield* this.#releaseAnothers(session);
       else yield* this.#lookClaim(session);
     }
     session.threads--;
+  }
+
+  #isRushing(): boolean {
+    return this.#o.scheduler.now < this.#o.rushUntil;
   }
 
   /** Takes something other than what it holds, works under it, lets it go. */
@@ -469,8 +486,8 @@ export class SimClient implements Believer {
       claimId: ownIds && random.chance(0.3) ? `${session.id}-own-${number}` : `${session.ref}_${number}`,
       mode: isPool ? "permits" : random.chance(0.3) ? "shared" : "exclusive",
       permits: isPool ? random.between(1, capacity) : 1,
-      waitMs: random.pick([0, 40, 400, 3_000, 8_000]),
-      maxHoldMs: random.chance(0.1) ? random.pick([20, 150, 1_500]) : undefined,
+      waitMs: random.pick([0, 0, 40, 400, 3_000, 8_000]),
+      maxHoldMs: random.chance(0.03) ? random.pick([20, 150, 1_500]) : undefined,
       owner: random.pick([undefined, undefined, `t${thread}`, "same"]),
     };
   }
@@ -501,6 +518,7 @@ export class SimClient implements Believer {
     const straysBefore = this.#http.strays;
     // The server may miss it for so long that it cancels the claim: not sooner than 500 ms after an answer.
     let missedAtMs = Infinity;
+    let tries = 0;
     for (;;) {
       const sentAtMs = this.#now();
       if (sentAtMs > missedAtMs) calling.left();
@@ -522,7 +540,7 @@ export class SimClient implements Believer {
           return undefined;
         }
         sent = first;
-        yield* this.#process.sleep(answer?.status === 307 ? 1 : random.between(10, 150));
+        yield* this.#backOff(answer, ++tries);
         continue;
       }
       const isPoll = sent.method === "GET";
@@ -612,8 +630,9 @@ export class SimClient implements Believer {
   }
 
   *#work(hold: Hold): Routine {
-    const { random, holdMs } = this.#o;
+    const { random } = this.#o;
     const { session, wanted } = hold;
+    const holdMs = this.#isRushing() ? 2 : this.#o.holdMs;
     const leaveAt = this.#now() + random.next() * random.pick([holdMs / 10, holdMs / 10, holdMs]);
     this.#sequencers = [...this.#sequencers.slice(-7), oldSequencer(hold)];
     if (random.chance(0.05)) this.#process.spawn(this.#repeatAndHangUp(session, wanted));

@@ -316,7 +316,6 @@ export class SimMember {
       host,
       underWay: new Set(),
       connections: new WeakMap(),
-      claimRequests: new Map(),
       isClosing: false,
     };
   }

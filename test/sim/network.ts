@@ -27,8 +27,10 @@ export interface SimNetwork {
   slow(from: string, to: string, extraMs: number): () => void;
   /** No link is cut or slowed any more. */
   heal(): void;
-  /** No more loss, duplication or long delays; cuts stay. */
+  /** No loss, duplication or long delays, as at the start; cuts stay. */
   calm(): void;
+  /** From now on it is as unruly as was asked for. */
+  storm(): void;
   /** A message between members; `deliver` runs at the receiver when it arrives. */
   send(from: string, to: string, message: Message, deliver: (message: Message) => void): void;
   /** A request or answer between a client and a member: it arrives in order, or never. */
@@ -43,7 +45,8 @@ export function createSimNetwork(seed: number, scheduler: Scheduler, configured:
   const streams = new Map<string, Prng>();
   const lastArrival = new Map<string, number>();
   const counts = { sent: 0, lost: 0, duplicated: 0 };
-  let faults = configured;
+  const calm = { ...configured, loss: 0, duplication: 0, delayMin: 0.1, delayMax: 1, reorder: false };
+  let faults = calm;
 
   function streamOf(link: string): Prng {
     let stream = streams.get(link);
@@ -85,8 +88,11 @@ export function createSimNetwork(seed: number, scheduler: Scheduler, configured:
       cuts = new Map();
       slowed = new Map();
     },
-    calm() {
-      faults = { ...faults, loss: 0, duplication: 0, delayMin: 0.1, delayMax: 1, reorder: false };
+    calm: () => {
+      faults = calm;
+    },
+    storm: () => {
+      faults = configured;
     },
     send(from, to, message, deliver) {
       const link = `${from}>${to}`;

@@ -18,6 +18,7 @@ export interface Plan {
   readonly electionTicks: number;
   readonly ttlMs: number;
   readonly lockDelayMs: number;
+  /** Between two pieces of work of one thread, at most; before the first fault clients do not think at all. */
   readonly thinkMs: number;
   /** Longest hold, mostly a tenth of it. */
   readonly holdMs: number;
@@ -118,7 +119,7 @@ export function planOf(seed: number): Plan {
     delayMax: some(0.2, random.between(5, 60), 1.5),
     reorder: random.chance(0.4),
     encode: random.chance(0.2),
-    diskMaxMs: random.pick([0.5, 0.5, 2, 10]),
+    diskMaxMs: random.pick([0.5, 0.5, 0.5, 2, 10]),
     inflight: random.pick([1, 2, 64]),
     appendBytesMax: random.pick([1, 500, 1 << 20]),
     drift: some(0.5, 0.04, 0),
@@ -150,12 +151,12 @@ function sizesOf(
   const isCrowd = random.chance(0.03);
   return {
     clients: isCrowd ? random.pick([20, 40, 200]) : random.between(2, 7),
-    threads: isCrowd ? 1 : random.between(1, 3),
-    locks: isCrowd ? random.between(1, 20) : random.between(1, 4),
+    threads: isCrowd ? 1 : random.between(1, 4),
+    locks: isCrowd ? random.between(1, 20) : random.between(1, 8),
     pools: random.pick([0, 1, 1, 2]),
-    lockDelayMs: random.pick([0, 200, 1_000]),
-    thinkMs: isCrowd ? 2_000 : random.pick([0, 1, 10, 100]),
-    holdMs: isCrowd ? 100 : random.pick([10, 10, 20, 300, 3_000]),
+    lockDelayMs: random.pick([0, 200, 200, 1_000]),
+    thinkMs: isCrowd ? 2_000 : random.pick([1, 50, 200, 800]),
+    holdMs: isCrowd ? 100 : random.pick([5, 10, 10, 20, 300, 3_000]),
     calmMs: 3_000,
     everyMs: random.pick([600, 1_300, 2_600]),
     wholeEvery: isCrowd ? 301 : random.pick([7, 31, 101, 101]),
@@ -190,11 +191,7 @@ function calmPlan(
   };
 }
 
-export function isCalm(plan: Plan): boolean {
-  return (
-    plan.loss === 0 &&
-    plan.delayMax <= 5 &&
-    plan.diskMaxMs <= 2 &&
-    plan.faults.every((kind) => calmFaults.includes(kind))
-  );
+export function isCalm({ loss, delayMax, diskMaxMs, staysBroken, faults }: Plan): boolean {
+  const isQuiet = loss === 0 && delayMax <= 5 && diskMaxMs <= 2 && !staysBroken;
+  return isQuiet && faults.every((kind) => calmFaults.includes(kind));
 }

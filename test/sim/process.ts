@@ -10,8 +10,7 @@ import type { Scheduler } from "./scheduler.ts";
 export type Wait<T> = (resume: (value: T) => void) => void;
 
 /** A coroutine: yields waits, is resumed with what came of them. */
-// biome-ignore lint/suspicious/noExplicitAny: a generator has one type for all that it is resumed with
-export type Routine<T = void> = Generator<Wait<any>, T, any>;
+export type Routine<T = void> = Generator<Wait<unknown>, T, unknown>;
 
 /** Waits for `wait`, with its type. */
 export function* until<T>(wait: Wait<T>): Routine<T> {
@@ -42,7 +41,7 @@ export class ClientProcess {
   /** Both clocks, now. */
   sample(): ClockSample {
     const monotonicMs = this.#scheduler.now * this.#clockRate;
-    return { monotonicMs, wallMs: monotonicMs + this.#wallOffset };
+    return { monotonicMs, wallMs: Math.floor(monotonicMs) + this.#wallOffset };
   }
 
   jumpWallClock(ms: number): void {

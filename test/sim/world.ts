@@ -171,7 +171,7 @@ export class World implements FaultWorld {
       ...defaultSettings,
       electionTimeoutMaxMs: 2 * tickMs * electionTicks,
       tombstoneMs: 120_000,
-      rememberedClaimsPerSession: this.plan.ownIds ? 1_024 : between(2, 40),
+      rememberedClaimsPerSession: this.plan.ownIds ? 300 : between(2, 40),
       sweepBudget: between(1, 50),
       disconnectGraceMs: between(1, 10) * 1_000,
       lockDelayMs: between(0, 5_000),
@@ -202,6 +202,7 @@ export class World implements FaultWorld {
           clockRate: 1 + (random.next() * 2 - 1) * drift,
           cancelOnDisconnect,
           threads,
+          rushUntil: this.plan.calmMs,
           thinkMs: this.plan.thinkMs,
           holdMs: this.plan.holdMs,
           strays: this.plan.strays,
@@ -240,7 +241,8 @@ export class World implements FaultWorld {
 
   #handleEnd(member: SimMember, isForGood: boolean): void {
     const random = createPrng(this.seed, `end ${member.name} ${member.boot}`);
-    this.#noteDeath(member, isForGood ? undefined : random.between(20, this.plan.downMaxMs));
+    // Whoever starts processes again waits a while when they end by themselves.
+    this.#noteDeath(member, isForGood ? undefined : random.between(200, 200 + this.plan.downMaxMs));
   }
 
   /** What follows from a death, however it came about: evidence at the others, broken connections, a restart later. */
@@ -303,6 +305,7 @@ export class World implements FaultWorld {
       for (const client of this.clients) client.start();
       faults = this.#faults.schedule(this.seed);
       this.#watch();
+      this.scheduler.at(this.plan.calmMs, () => this.network.storm());
       this.scheduler.runUntil(this.plan.calmMs + this.plan.faultyMs, () => false);
       this.#heal();
       this.#untilQuiet();
@@ -344,7 +347,7 @@ export class World implements FaultWorld {
       // A client that is slow by `drift` against a server that is fast by as much.
       drift: 2.5 * this.plan.drift,
       lockDelayMs,
-      remembered: this.plan.ownIds ? 1_024 : 2,
+      remembered: this.plan.ownIds ? 300 : 2,
     });
   }
 
