@@ -19,10 +19,10 @@ export interface Elapsed {
   readonly baseElapsedMs: number;
 }
 
-/** A wall clock is read in whole milliseconds: it may seem to have run that much further than it has. */
+/** A wall clock is read in whole milliseconds: between two readings it may seem to have run that much further than it has. */
 const wallGrainMs = 1;
 
-/** A step ends after this, whatever the clocks say: over a long one, a wall clock set back could hide a suspend. */
+/** A step ends after this, whatever the clocks say. */
 const stepMaxMs = 100;
 
 export function beginElapsed(sample: ClockSample): Elapsed {
@@ -30,16 +30,19 @@ export function beginElapsed(sample: ClockSample): Elapsed {
 }
 
 /**
- * Samples are at most a second apart. Those of one step are all measured from its beginning: a clock that is read ten
- * thousand times a second must not count each rounding up.
+ * Samples are at most a second apart. Those of one step are all measured from its beginning, and the grain is left out
+ * until the step ends: a clock that is read ten thousand times a second must not count each rounding up. What ends, counts
+ * in full, so that no suspend is lost, however short and however many; the roundings add at most one per cent.
  */
 export function advanceElapsed(before: Elapsed, sample: ClockSample): Elapsed {
   const { base, baseElapsedMs } = before;
   const ranMs = sample.monotonicMs - base.monotonicMs;
-  const wallRanMs = sample.wallMs - base.wallMs - wallGrainMs;
-  const stepMs = Math.max(ranMs, wallRanMs, 0);
+  const wallRanMs = sample.wallMs - base.wallMs;
+  const isAhead = wallRanMs - wallGrainMs > ranMs;
+  // A wall clock that was set back would hide a later suspend of the same step.
+  const isBehind = wallRanMs < ranMs - 2 * wallGrainMs;
+  const isOver = isAhead || isBehind || ranMs >= stepMaxMs;
+  const stepMs = Math.max(ranMs, isOver ? wallRanMs : wallRanMs - wallGrainMs, 0);
   const elapsedMs = Math.max(before.elapsedMs, baseElapsedMs + stepMs);
-  const isApart = wallRanMs > ranMs || wallRanMs < ranMs - 2 * wallGrainMs;
-  if (!isApart && ranMs < stepMaxMs) return { elapsedMs, base, baseElapsedMs };
-  return { elapsedMs, base: sample, baseElapsedMs: elapsedMs };
+  return isOver ? { elapsedMs, base: sample, baseElapsedMs: elapsedMs } : { elapsedMs, base, baseElapsedMs };
 }

@@ -148,8 +148,9 @@ class RunningBatch {
   #acquire(body: ClaimBody, i: number, done: Done): void {
     if (body.pollMs !== undefined && body.pollMs !== 0) throw badRequest("In a batch pollMs is 0.");
     const claimId = body.claimId ?? madeClaimId(this.#exchange);
+    const sessionId = presentedSession(this.#exchange, body.sessionId);
     const proposal = acquireProposal(body, {
-      sessionId: presentedSession(this.#exchange, body.sessionId),
+      sessionId,
       claimId,
       resource: resourceOf(body),
       settings: this.#settings,
@@ -157,7 +158,7 @@ class RunningBatch {
     });
     const made = body.claimId === undefined ? { claimId } : undefined;
     if (made !== undefined) this.#made.set(i, made);
-    attach(this.#exchange, claimId);
+    attach(this.#exchange, sessionId, claimId);
     this.#exchange.node.propose(proposal, (reply) =>
       this.#settle(done, reply, made, (outcome, view) => {
         if (outcome.kind !== "claim") return undefined;

@@ -48,7 +48,7 @@ function acquire(exchange: Exchange, body: AcquireBody, resource: ResourceReques
   const proposal = acquireProposal(body, { sessionId, claimId, resource, settings, isKept: false });
   const { node } = exchange;
   const made = body.claimId === undefined ? { claimId } : undefined;
-  attach(exchange, claimId);
+  attach(exchange, sessionId, claimId);
   exchange.beginWrite(made);
   node.propose(proposal, (reply) =>
     exchange.guard(() => {
@@ -116,7 +116,8 @@ export function getClaim(exchange: Exchange): void {
   const claimId = claimIdParam(exchange);
   const { consistency } = exchange.request.query as ReadQuery;
   const pollMs = pollMsAsked(exchange);
-  if (consistency !== "stale") attach(exchange, claimId);
+  const presented = exchange.request.headers["holdfast-session"];
+  if (consistency !== "stale" && typeof presented === "string") attach(exchange, presented, claimId);
   read(
     exchange,
     (view) => {
@@ -214,9 +215,9 @@ function hold(exchange: Exchange, { id }: Claim, { pollMs, show, movedKeepsId }:
   });
 }
 
-/** This request asks for the claim, until it is answered or its client hangs up. */
-export function attach(exchange: Exchange, claimId: string): void {
-  exchange.onEnd(exchange.node.attend(claimId));
+/** This request of that session asks for the claim, until it is answered or its client hangs up. */
+export function attach(exchange: Exchange, sessionId: string, claimId: string): void {
+  exchange.onEnd(exchange.node.attend(sessionId, claimId));
 }
 
 /**

@@ -143,9 +143,10 @@ export class Exchange {
     );
   }
 
-  /** Runs once, just before the answer is written or when the client hung up. */
+  /** Runs once, just before the answer is written or when the client hung up; now, when it did already. */
   onEnd(cleanUp: () => void): void {
-    this.#cleanUps.push(cleanUp);
+    if (this.#isOver) cleanUp();
+    else this.#cleanUps.push(cleanUp);
   }
 
   /** Runs when the client hung up before it was answered, after the clean-up. */

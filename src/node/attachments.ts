@@ -13,12 +13,14 @@ export interface CancelRequest {
 export class Attachments {
   readonly #listeners = new Map<string, Set<ClaimListener>>();
   readonly #sessionListeners = new Map<string, Set<SessionListener>>();
-  /** Requests under way, by claim; of any tenure. */
+  /** Requests under way, by session and claim; of any tenure. */
   readonly #requests = new Map<string, number>();
+  /** Claims that lost a request while another one was under way: whether they are given up is seen when that one ends. */
+  readonly #left = new Set<string>();
   /** Live claims that an answer of this tenure has named, waiting or held. */
   readonly #answered = new Set<string>();
   /** Since when (monotonic ms) nobody polls a waiting claim that wants to be cancelled then. */
-  readonly #unattendedSince = new Map<string, number>();
+  readonly #unattendedSince = new Map<string, { readonly claim: Claim; readonly since: number }>();
   /** Claims that lost their last request before any answer named them. */
   readonly #gone = new Set<string>();
   /** The entry that opened this tenure; undefined before it applied. An older grant may be known from another leader. */
@@ -51,20 +53,26 @@ export class Attachments {
     };
   }
 
-  /** Until what it returns is called, once, a request for the claim is on its way: its client is not gone. */
-  attend(claimId: string): () => void {
-    this.#requests.set(claimId, (this.#requests.get(claimId) ?? 0) + 1);
+  /** Until what it returns is called, once, a request for the claim is on its way: if it is its own, its client is there. */
+  attend(sessionId: string, claimId: string): () => void {
+    const key = requestKey(sessionId, claimId);
+    this.#requests.set(key, (this.#requests.get(key) ?? 0) + 1);
     return () => {
-      const left = (this.#requests.get(claimId) ?? 1) - 1;
-      if (left > 0) this.#requests.set(claimId, left);
-      else this.#requests.delete(claimId);
+      const left = (this.#requests.get(key) ?? 1) - 1;
+      if (left > 0) this.#requests.set(key, left);
+      else this.#requests.delete(key);
     };
+  }
+
+  #isRequested({ id, session }: Claim): boolean {
+    return this.#requests.has(requestKey(session.id, id));
   }
 
   /** A request for it ended, whatever it was told: if no other is under way, the time to come back begins. */
   noteLeft(claim: Claim, monotonicMs: number): void {
-    if (!this.#requests.has(claim.id) && this.#answered.has(claim.id))
-      this.#noteUnattended(claim, monotonicMs);
+    if (this.#isRequested(claim)) return;
+    if (this.#left.delete(claim.id) && !this.#answered.has(claim.id)) this.#gone.add(claim.id);
+    this.#noteUnattended(claim, monotonicMs);
   }
 
   /** Nobody polls these claims any more by their session; whoever wants that has the usual time to come back. */
@@ -79,6 +87,8 @@ export class Attachments {
   noteAnswered(claim: Claim, monotonicMs: number): void {
     if (claim.state === "ended") return;
     this.#answered.add(claim.id);
+    // Its client is told of it by this very answer.
+    this.#gone.delete(claim.id);
     this.#noteUnattended(claim, monotonicMs);
   }
 
@@ -86,7 +96,7 @@ export class Attachments {
     const wants = claim.state === "waiting" && claim.cancelOnDisconnect;
     // The order of the map is the order of time, so a claim that was polled again goes to the end.
     this.#unattendedSince.delete(claim.id);
-    if (wants && !this.#isAttended(claim)) this.#unattendedSince.set(claim.id, monotonicMs);
+    if (wants && !this.#isAttended(claim)) this.#unattendedSince.set(claim.id, { claim, since: monotonicMs });
   }
 
   /** A new leader does not know who was attached where: everybody gets the full time to come back. */
@@ -100,8 +110,11 @@ export class Attachments {
 
   /** A request went away unanswered. What should be proposed, if anything: nothing while another one is under way. */
   abandon(claim: Claim): CancelRequest | undefined {
-    if (!claim.cancelOnDisconnect || this.#isAttended(claim) || this.#requests.has(claim.id))
+    if (!claim.cancelOnDisconnect || this.#isAttended(claim)) return undefined;
+    if (this.#isRequested(claim)) {
+      if (claim.state !== "ended") this.#left.add(claim.id);
       return undefined;
+    }
     if (claim.state === "waiting") {
       if (!this.#answered.has(claim.id)) this.#gone.add(claim.id);
       return { claimId: claim.id, fence: undefined };
@@ -124,7 +137,10 @@ export class Attachments {
     this.#listeners.delete(claim.id);
     this.#unattendedSince.delete(claim.id);
     const wasGone = this.#gone.delete(claim.id);
-    if (change.state === "ended") this.#answered.delete(claim.id);
+    if (change.state === "ended") {
+      this.#answered.delete(claim.id);
+      this.#left.delete(claim.id);
+    }
     if (listeners !== undefined) for (const listener of listeners) listener(claim, view());
     const ofSession = this.#sessionListeners.get(claim.session.id);
     if (ofSession !== undefined) {
@@ -137,16 +153,16 @@ export class Attachments {
   }
 
   /** Waiting claims that nobody has polled for `graceMs`. Each is returned once. */
-  takeUnattended(monotonicMs: number, graceMs: number): readonly string[] {
-    const old: string[] = [];
+  takeUnattended(monotonicMs: number, graceMs: number): readonly Claim[] {
+    const old: Claim[] = [];
     // Insertion order is order of time: the first that is young enough ends the search.
-    for (const [claimId, since] of this.#unattendedSince) {
+    for (const { claim, since } of this.#unattendedSince.values()) {
       if (monotonicMs - since < graceMs) break;
-      old.push(claimId);
+      old.push(claim);
     }
-    for (const claimId of old) this.#unattendedSince.delete(claimId);
-    // A request may be waiting for a majority's word before it can watch.
-    return old.filter((claimId) => !this.#requests.has(claimId));
+    for (const { id } of old) this.#unattendedSince.delete(id);
+    // A request may be waiting for a majority's word before it can watch; its end begins the time anew.
+    return old.filter((claim) => !this.#isRequested(claim));
   }
 
   /** This node stopped leading: everybody who listens here must ask the next leader. */
@@ -157,9 +173,15 @@ export class Attachments {
     this.#sessionListeners.clear();
     this.#tenureFrom = undefined;
     this.#answered.clear();
+    this.#left.clear();
     this.#unattendedSince.clear();
     this.#gone.clear();
     for (const listeners of all) for (const listener of listeners) listener(undefined, view);
     for (const listeners of ofSessions) for (const listener of listeners) listener(undefined);
   }
+}
+
+/** A session id has no space. */
+function requestKey(sessionId: string, claimId: string): string {
+  return `${sessionId} ${claimId}`;
 }

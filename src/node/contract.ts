@@ -97,10 +97,10 @@ export interface HoldfastNode {
    */
   watchClaim(claimId: string, listener: ClaimListener): () => void;
   /**
-   * A request for this claim is under way, and may come to watch it: until what it returns is called, once, its client is
-   * not gone.
+   * A request for this claim that presents this session is under way, and may come to watch it: until what it returns is
+   * called, once, the claim's client is not gone, if the session is the claim's own.
    */
-  attend(claimId: string): () => void;
+  attend(sessionId: string, claimId: string): () => void;
   /** Watches all claims of a live session at once; it counts as attached to each of them. */
   watchSession(sessionId: string, listener: SessionListener): () => void;
   /** An answer that names this claim is being written: its client knows of it and may come back for it. */

@@ -207,8 +207,8 @@ class Driver implements NodeDriver {
     return this.#attachments.watch(claimId, listener);
   }
 
-  attend(claimId: string): () => void {
-    const stop = this.#attachments.attend(claimId);
+  attend(sessionId: string, claimId: string): () => void {
+    const stop = this.#attachments.attend(sessionId, claimId);
     return () => {
       stop();
       const claim = this.#state.claims.get(claimId);
@@ -381,11 +381,9 @@ class Driver implements NodeDriver {
     const now = this.#stamp();
     const { settings } = this.#state;
     assert(settings !== undefined, "a serving leader has settings");
-    for (const claimId of this.#attachments.takeUnattended(
-      this.#host.monotonicMs(),
-      settings.disconnectGraceMs,
-    )) {
-      this.#proposeCancel({ claimId, fence: undefined });
+    const { disconnectGraceMs } = settings;
+    for (const { id } of this.#attachments.takeUnattended(this.#host.monotonicMs(), disconnectGraceMs)) {
+      this.#proposeCancel({ claimId: id, fence: undefined });
     }
     this.#maybeAdvanceTime(now);
   }

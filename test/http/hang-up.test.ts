@@ -247,3 +247,39 @@ describe("a client that never comes back after 202", () => {
     await impatient.close();
   });
 });
+
+describe("a connection that is gone before its request is handled", () => {
+  /** Bytes that are no request destroy the socket, with the whole request in front of them still to be handled. */
+  const garbage = "\u0001\u0002 nonsense\r\n\r\n";
+
+  it("leaves nothing behind that waits, and nothing that is granted later", async () => {
+    const { lock, mine, theirs, first, second } = await arrange();
+    await server.request("POST", `/v1/locks/${lock}:acquire`, { sessionId: theirs, claimId: first });
+
+    rawConnection(
+      server.server.port,
+      acquireText(lock, { sessionId: mine, claimId: second, waitMs: 60_000 }) + garbage,
+    );
+    await server.openSession();
+    await until(() => claimOf(second) === undefined || claimOf(second)?.state === "ended");
+    await server.request("DELETE", `/v1/claims/${first}`, undefined, { "holdfast-session": theirs });
+
+    expect(claimOf(second)?.state).not.toBe("held");
+  });
+
+  it("of a stranger does not keep another one's claim alive, nor does a stranger's request under way", async () => {
+    const impatient = await startServer({ settings: { disconnectGraceMs: 200 } });
+    const mine = await impatient.openSession();
+    await impatient.request("POST", "/v1/locks/a:acquire", { sessionId: mine });
+    const body = { sessionId: mine, claimId: "victim", waitMs: 60_000, pollMs: 0 };
+    await impatient.request("POST", "/v1/locks/a:acquire", body);
+
+    const strangers = { sessionId: "stranger-stranger-1", claimId: "victim", waitMs: 60_000 };
+    for (let i = 0; i < 5; i++) rawConnection(impatient.server.port, acquireText("a", strangers) + garbage);
+    const { state } = impatient.node.staleView();
+    await until(() => state.claims.get("victim")?.state === "ended");
+
+    expect(state.claims.get("victim")?.end?.reason).toBe("cancelled");
+    await impatient.close();
+  });
+});

@@ -92,7 +92,7 @@ export function delegate(node: HoldfastNode, overrides: Partial<HoldfastNode>): 
     keepAlive: (item, reply) => node.keepAlive(item, reply),
     read: (reply) => node.read(reply),
     staleView: () => node.staleView(),
-    attend: (claimId) => node.attend(claimId),
+    attend: (sessionId, claimId) => node.attend(sessionId, claimId),
     watchClaim: (claimId, listener) => node.watchClaim(claimId, listener),
     watchSession: (sessionId, listener) => node.watchSession(sessionId, listener),
     noteAnswered: (claimId) => node.noteAnswered(claimId),

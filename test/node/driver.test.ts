@@ -289,13 +289,43 @@ describe("clients that go away", () => {
     lone.settle();
     lone.node.noteAnswered("waits");
     lone.pass(900);
-    const leave = lone.node.attend("waits");
+    const leave = lone.node.attend("s", "waits");
     lone.pass(5_000);
     leave();
     lone.pass(900);
     expect(lone.claimState("waits")).toBe("waiting");
 
     lone.pass(200);
+
+    expect(lone.claimState("waits")).toBe("ended");
+  });
+
+  it("a claim that lost its request while another one was under way is given up when that one ends", () => {
+    const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
+    lone.open("s", 600_000);
+    lone.acquire("s", "holder");
+    lone.acquire("s", "waits", 600_000);
+    lone.settle();
+    const leave = lone.node.attend("s", "waits");
+    lone.node.abandon("waits");
+    lone.pass(2_000);
+    expect(lone.claimState("waits")).toBe("waiting");
+
+    leave();
+    lone.pass(1_200);
+
+    expect(lone.claimState("waits")).toBe("ended");
+  });
+
+  it("nobody but its own session keeps a claim by asking for it", () => {
+    const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
+    lone.open("s", 600_000);
+    lone.acquire("s", "holder");
+    lone.acquire("s", "waits", 600_000);
+    lone.settle();
+    lone.node.noteAnswered("waits");
+    lone.node.attend("stranger", "waits");
+    lone.pass(1_200);
 
     expect(lone.claimState("waits")).toBe("ended");
   });
