@@ -486,7 +486,10 @@ export class SimClient implements Believer {
       claimId: ownIds && random.chance(0.3) ? `${session.id}-own-${number}` : `${session.ref}_${number}`,
       mode: isPool ? "permits" : random.chance(0.3) ? "shared" : "exclusive",
       permits: isPool ? random.between(1, capacity) : 1,
-      waitMs: random.pick([0, 0, 40, 400, 3_000, 8_000]),
+      // Whoever waits does nothing else; there is time for that once the rush is over.
+      waitMs: this.#isRushing()
+        ? random.pick([0, 0, 0, 40, 400])
+        : random.pick([0, 0, 40, 400, 3_000, 8_000]),
       maxHoldMs: random.chance(0.03) ? random.pick([20, 150, 1_500]) : undefined,
       owner: random.pick([undefined, undefined, `t${thread}`, "same"]),
     };

@@ -71,6 +71,7 @@ export class SimDisk {
   #isFull = false;
   #failsNext = false;
   #refusal: string | undefined;
+  #wasRefused = false;
   #isDamaged = false;
   /** The mirror in memory is what the bytes say. */
   #isKnown = false;
@@ -111,9 +112,14 @@ export class SimDisk {
     );
   }
 
-  /** True when no start will succeed any more. */
-  get isRefused(): boolean {
+  /** What it had is gone, whether a start has found that out or not. */
+  get isLost(): boolean {
     return this.#refusal !== undefined;
+  }
+
+  /** A start was refused, and every later one will be. */
+  get isRefused(): boolean {
+    return this.#wasRefused;
   }
 
   #noteSynced(): void {
@@ -262,10 +268,11 @@ export class SimDisk {
     const boot = ++this.#boot;
     const refuse = (why: string): void => {
       this.#refusal = why;
+      this.#wasRefused = true;
       this.#durable = [];
       opened({ kind: "refused", why });
     };
-    if (this.#refusal !== undefined) return opened({ kind: "refused", why: this.#refusal });
+    if (this.#refusal !== undefined) return refuse(this.#refusal);
     try {
       const content = this.#isKnown && boot % 4 !== 0 ? this.#known() : this.#readAll();
       const anchor = openAnchor(this.#anchor.slice(), this.#anchorDevice(boot, run));

@@ -1,8 +1,8 @@
 /**
  * `npm run mutants`: compiles every deliberately broken variant and runs it with the seed that is recorded for it in
  * `mutants.json`. It must break one of the rules that it names, and the sound code must pass with the same seed and plan.
- * `--search` looks for the first such seed of each and records it; `--only TEXT` takes those whose name contains it;
- * `--jobs N` at a time. Runs in the root of the repository.
+ * `--search` looks for the first such seed of each and records it, `--mend` only for those that their seed does not catch
+ * any more; `--only TEXT` takes those whose name contains it; `--jobs N` at a time. Runs in the root of the repository.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -33,6 +33,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       search: { type: "boolean", default: false },
+      mend: { type: "boolean", default: false },
       only: { type: "string", multiple: true, default: [""] },
       jobs: { type: "string", default: String(availableParallelism()) },
       /** Of a search. */
@@ -42,21 +43,24 @@ async function main(): Promise<number> {
   const recorded = readRecord();
   const chosen = mutants.filter(({ name }) => values.only.some((text) => name.includes(text)));
   const started = performance.now();
+  const isSearch = values.search || values.mend;
   const known: Verdict[] = [];
   const verdicts = await inLanes(chosen, Number(values.jobs), async (mutant) => {
-    const verdict = await judged(mutant, (main) =>
-      values.search
-        ? searched(mutant, main, Number(values.seeds))
-        : repeated(mutant, main, recorded[mutant.name]),
-    );
+    const begun = performance.now();
+    const verdict = await judged(mutant, async (main) => {
+      const again = values.search ? undefined : await repeated(mutant, main, recorded[mutant.name]);
+      const isEnough = again !== undefined && (!values.mend || again.fault === undefined);
+      return isEnough ? again : searched(mutant, main, Number(values.seeds));
+    });
     process.stdout.write(`${lineOf(verdict)}\n`);
+    process.stderr.write(`${((performance.now() - begun) / 1_000).toFixed(1)} s for ${mutant.name}\n`);
     known.push(verdict);
-    if (values.search) save(recorded, known);
+    if (isSearch) save(recorded, known);
     return verdict;
   });
   process.stderr.write(`${((performance.now() - started) / 1_000).toFixed(1)} s\n`);
-  if (values.search) showSeeds();
-  return report(verdicts, values.search);
+  if (isSearch) showSeeds();
+  return report(verdicts, isSearch);
 }
 
 function lineOf({ mutant, kill, fault }: Verdict): string {
@@ -221,7 +225,9 @@ function showSeeds(): void {
 function report(verdicts: readonly Verdict[], isSearch: boolean): number {
   const failed = verdicts.filter(({ fault }) => fault !== undefined).length;
   if (failed > 0 && !isSearch)
-    process.stdout.write("Whatever changes behaviour moves what a seed does: npm run mutants -- --search\n");
+    process.stdout.write(
+      "Whatever changes behaviour moves what a seed does. Search anew: npm run mutants -- --search\n",
+    );
   const skipped = mutants.length - verdicts.length;
   process.stdout.write(`${verdicts.length - failed} passed, ${failed} failed, ${skipped} skipped\n`);
   return failed === 0 ? 0 : 1;

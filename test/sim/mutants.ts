@@ -658,12 +658,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a hold that was told is taken for unheard of",
     file: "src/node/attachments.ts",
-    changes: [
-      [
-        "this.#answered.add(claim.id);\n    this.#noteUnattended(claim, monotonicMs);\n  }\n\n  #noteUnattended",
-        "this.#noteUnattended(claim, monotonicMs);\n  }\n\n  #noteUnattended",
-      ],
-    ],
+    changes: [["this.#answered.add(claim.id);\n    // Its client is told", "// Its client is told"]],
     killedBy: ["I10-belief", "truth-cause"],
   },
   // ---- the machine ----

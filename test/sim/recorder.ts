@@ -419,7 +419,7 @@ export class Recorder {
     const { chain } = this.#canon[revision - 1] ?? { chain: -1 };
     const members = this.#o.members();
     const holding = members.filter((member) => member.disk.durable[revision - 1]?.chain === chain).length;
-    const lost = members.filter((member) => member.disk.isRefused).length;
+    const lost = members.filter((member) => member.disk.isLost).length;
     if ((holding + lost) * 2 <= members.length) {
       throw new Violation(
         "acknowledged-means-durable",

@@ -143,6 +143,5 @@ export const seldom: readonly string[] = [
   "outcome already-held",
   "outcome already-waiting",
   "outcome claim-conflict",
-  "outcome not-shrinkable",
   "wiped member refused",
 ];
