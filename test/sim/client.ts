@@ -118,6 +118,8 @@ export class SimClient implements Believer {
   readonly #process: ClientProcess;
   readonly #http: ClientHttp;
   readonly #pending = new Set<string>();
+  /** Acquires that await their answer. */
+  readonly #acquiring = new Set<Calling>();
   #elapsed: Elapsed;
   #sessions = 0;
   #session: Session | undefined;
@@ -247,6 +249,9 @@ export class SimClient implements Believer {
     }
     this.#session = undefined;
     this.#pending.clear();
+    // Their connections close: the server may cancel what they asked for.
+    for (const calling of this.#acquiring) calling.left();
+    this.#acquiring.clear();
     this.#http.crash();
     this.#process.crash();
     if (this.#isStopping) return;
@@ -513,6 +518,7 @@ export class SimClient implements Believer {
       queuedAt: undefined,
       wasLeft: false,
     });
+    this.#acquiring.add(calling);
     const isImpatient = random.chance(0.03);
     const patienceMs = isImpatient ? random.between(1, 300) : waitMs + 6_000;
     const giveUpAt = this.#now() + patienceMs;
@@ -561,6 +567,7 @@ export class SimClient implements Believer {
         continue;
       }
       calling.answered(acquired, revisionOf(answer));
+      this.#acquiring.delete(calling);
       this.#done(label);
       recorder.decided(claimId, acquired.kind);
       if (acquired.kind === "gone") {
