@@ -83,6 +83,9 @@ function forgotten({ drift }: History, session: SessionFacts): readonly Finding[
 
 // ---- claims --------------------------------------------------------------------------------------------------------
 
+/** Cluster time is in whole milliseconds: between two stamps that much less may have passed than they say. */
+const clusterGrainMs = 1;
+
 /** An end has a cause that somebody gave or that a deadline gives, and not before its time. */
 function causeless(history: History, claim: ClaimFacts): readonly Finding[] {
   if (claim.acquires.length === 0) return [];
@@ -98,7 +101,7 @@ function causeless(history: History, claim: ClaimFacts): readonly Finding[] {
     if (as !== "ended" || reason === undefined || !judged.has(reason)) return [];
     const earliest = earliestEnd(history, claim, reason);
     const { answeredAt = Infinity } = operation;
-    if (earliest <= answeredAt) return [];
+    if (earliest <= answeredAt + clusterGrainMs) return [];
     const since =
       earliest === Infinity ? "nothing in the history causes that" : `not possible before ${earliest}`;
     const detail = `${claim.claimId} is told ${reason} at ${answeredAt}: ${since}`;

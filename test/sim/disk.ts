@@ -176,6 +176,8 @@ export class SimDisk {
    */
   rot(): boolean {
     const { random } = this.#o;
+    // Once is enough: a second flip could meet the first one.
+    if (this.#isDamaged) return false;
     this.#isKnown = false;
     this.#isDamaged = true;
     if (random.chance(0.2)) {
