@@ -2,7 +2,7 @@
  * The durable steps of one member: one step = one synced batch that holds deletions, entries and a new head record, then
  * the anchor. Keeps the promises of `contract.ts`. What the batch and the anchor are written to comes from outside:
  * LevelDB and a file (`level-storage.ts`), or the simulated disk. Opening and verifying are `data-directory.ts` and
- * `store-check.ts`. Never retries, never repairs, never writes again after an error: LevelDB acknowledges writes after a
+ * `store-reader.ts`. Never retries, never repairs, never writes again after an error: LevelDB acknowledges writes after a
  * failed one that it cannot find later (measured: 253 of 599 lost).
  *
  * Store first, anchor second. A step that changed term or vote is reported once the anchor holds it too; after any

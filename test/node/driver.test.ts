@@ -172,6 +172,16 @@ describe("answers", () => {
   });
 });
 
+/** `s` waits with `waits` for what it holds; whoever is gone for a second is cancelled. */
+function queueing(): Lone {
+  const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
+  lone.open("s", 600_000);
+  lone.acquire("s", "holder");
+  lone.acquire("s", "waits", 600_000);
+  lone.settle();
+  return lone;
+}
+
 describe("clients that go away", () => {
   it("a waiting claim is cancelled, but not while another request is attached to it", () => {
     const lone = new Lone().lead();
@@ -282,11 +292,7 @@ describe("clients that go away", () => {
   });
 
   it("a claim is not cancelled while a request for it is on its way, and its time begins when that one ends", () => {
-    const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
-    lone.open("s", 600_000);
-    lone.acquire("s", "holder");
-    lone.acquire("s", "waits", 600_000);
-    lone.settle();
+    const lone = queueing();
     lone.node.noteAnswered("waits");
     lone.pass(900);
     const leave = lone.node.attend("s", "waits");
@@ -301,11 +307,7 @@ describe("clients that go away", () => {
   });
 
   it("a claim that lost its request while another one was under way is given up when that one ends", () => {
-    const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
-    lone.open("s", 600_000);
-    lone.acquire("s", "holder");
-    lone.acquire("s", "waits", 600_000);
-    lone.settle();
+    const lone = queueing();
     const leave = lone.node.attend("s", "waits");
     lone.node.abandon("waits");
     lone.pass(2_000);
@@ -318,11 +320,7 @@ describe("clients that go away", () => {
   });
 
   it("nobody but its own session keeps a claim by asking for it", () => {
-    const lone = new Lone({ settings: { disconnectGraceMs: 1_000 } }).lead();
-    lone.open("s", 600_000);
-    lone.acquire("s", "holder");
-    lone.acquire("s", "waits", 600_000);
-    lone.settle();
+    const lone = queueing();
     lone.node.noteAnswered("waits");
     lone.node.attend("stranger", "waits");
     lone.pass(1_200);

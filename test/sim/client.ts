@@ -147,10 +147,6 @@ export class SimClient implements Believer {
     return this.#o.name;
   }
 
-  get isPaused(): boolean {
-    return this.#process.isPaused;
-  }
-
   /** True when nothing is under way any more. */
   get isIdle(): boolean {
     return this.#pending.size === 0 && (this.#session?.holds.length ?? 0) === 0;
@@ -500,24 +496,30 @@ export class SimClient implements Believer {
     };
   }
 
-  *#acquire(session: Session, wanted: Wanted): Routine<Hold | undefined> {
-    const { random, history, recorder, capacity, scheduler } = this.#o;
+  /** Begins the operation in the history. */
+  #callAcquire(session: Session, wanted: Wanted): Calling {
     const { claimId, name, mode, permits, waitMs, maxHoldMs, owner } = wanted;
-    const label = `acquire ${claimId}`;
-    this.#begin(label);
-    const calling = history.call({
+    return this.#o.history.call({
       kind: "acquire",
       client: this.name,
       sessionId: session.id,
       claimId,
       asked: { name, mode, permits },
-      capacity: mode === "permits" ? capacity : undefined,
+      capacity: mode === "permits" ? this.#o.capacity : undefined,
       waitMs,
       maxHoldMs,
       owner,
       queuedAt: undefined,
       wasLeft: false,
     });
+  }
+
+  *#acquire(session: Session, wanted: Wanted): Routine<Hold | undefined> {
+    const { random, recorder, scheduler } = this.#o;
+    const { claimId, mode, waitMs } = wanted;
+    const label = `acquire ${claimId}`;
+    this.#begin(label);
+    const calling = this.#callAcquire(session, wanted);
     this.#acquiring.add(calling);
     const isImpatient = random.chance(0.03);
     const patienceMs = isImpatient ? random.between(1, 300) : waitMs + 6_000;
@@ -676,21 +678,7 @@ export class SimClient implements Believer {
 
   /** The same acquire again while it is held: the same answer. */
   *#repeat(session: Session, wanted: Wanted): Routine {
-    const { history, capacity } = this.#o;
-    const { claimId, name, mode, permits, waitMs, maxHoldMs, owner } = wanted;
-    const calling = history.call({
-      kind: "acquire",
-      client: this.name,
-      sessionId: session.id,
-      claimId,
-      asked: { name, mode, permits },
-      capacity: mode === "permits" ? capacity : undefined,
-      waitMs,
-      maxHoldMs,
-      owner,
-      queuedAt: undefined,
-      wasLeft: false,
-    });
+    const calling = this.#callAcquire(session, wanted);
     const sent = this.#acquireRequest(session, wanted);
     const answer = yield* this.#decide(sent, () => !this.#isTrusted(session));
     const told = answer === undefined ? undefined : fromBatch(sent, answer);

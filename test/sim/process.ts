@@ -30,10 +30,6 @@ export class ClientProcess {
     this.#clockRate = clockRate;
   }
 
-  get isPaused(): boolean {
-    return this.#isPaused;
-  }
-
   get clockRate(): number {
     return this.#clockRate;
   }

@@ -96,8 +96,6 @@ export class Recorder {
   readonly lines: string[] = [];
   #lastFence = 0;
   #acknowledgedUpTo = 0;
-  /** When the last entry was applied anywhere for the first time. */
-  #lastElected = -Infinity;
 
   constructor(options: RecorderOptions) {
     this.#o = options;
@@ -116,15 +114,6 @@ export class Recorder {
 
   get traceHash(): number {
     return this.#hasher.digest();
-  }
-
-  /** Highest index that was applied anywhere. */
-  get frontier(): number {
-    return this.#canon.length;
-  }
-
-  get lastElectedAt(): number {
-    return this.#lastElected;
   }
 
   // ---- Raft ----------------------------------------------------------------------------------------------------------
@@ -177,7 +166,6 @@ export class Recorder {
   #noteRole(member: SimMember, { role, term, reason }: Extract<TraceEvent, { kind: "role" }>): void {
     if (role === "leader") {
       this.count("leader elected");
-      this.#lastElected = this.#o.now();
       const before = this.#leaderOf.get(term);
       if (before !== undefined && before !== member.id) {
         throw new Violation("one-leader-per-term", `${before} and ${member.id} lead term ${term}`);

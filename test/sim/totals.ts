@@ -66,7 +66,7 @@ export function perSecond({ operations, ms }: Traffic): number {
 
 /** Below any of these the runs are red, however few found a fault. */
 export const floors = {
-  /** Answered operations a second before the first fault, and while faults left a majority able to work. */
+  /** Answers a second before the first fault, and while faults left a majority able to work. */
   calmPerSecond: 200,
   quorumSafePerSecond: 20,
   /** Share of operations that nobody was told of. */
