@@ -210,10 +210,12 @@ export class Session {
       maxHoldMs,
       owner,
       queuedAt: undefined,
-      wasLeft: false,
+      leftAt: undefined,
     });
+    let attemptAt = pending.sentAt;
     const left = () => {
-      if (onDisconnect === "cancel") pending.record.wasLeft = true;
+      // The server may have noticed sooner than this client, but not before it was asked.
+      if (onDisconnect === "cancel") pending.record.leftAt ??= attemptAt;
     };
     const path =
       asked.mode === "permits" ? `/v1/semaphores/${asked.name}:acquire` : `/v1/locks/${asked.name}:acquire`;
@@ -233,6 +235,7 @@ export class Session {
     let polls = 0;
     for (;;) {
       const isPoll = polls > 0 && polls % 2 === 1;
+      attemptAt = nowMs();
       answer = await this.#wire.call(
         isPoll
           ? { method: "GET", path: `/v1/claims/${claimId}?pollMs=${pollMs}`, session: this.id }

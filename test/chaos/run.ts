@@ -418,6 +418,7 @@ const emptyHistory: History = {
   beliefs: [],
   uses: [],
   abandoned: [],
+  unattended: [],
   healthy: [],
   capacities: new Map(),
   drift: 0,

@@ -211,6 +211,7 @@ export function historyOf(input: {
     beliefs: reports.flatMap((report) => report.beliefs),
     uses: resource.uses.filter(({ name }) => name !== unfencedName),
     abandoned: reports.flatMap((report) => report.abandoned),
+    unattended: [],
     healthy,
     capacities: new Map(spec.semaphores),
     // One host, one clock: what is left is the rounding of ticks.

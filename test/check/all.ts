@@ -8,6 +8,7 @@ import type { Checker, Finding, History } from "./history.ts";
 import { budgetRule, checkLinearizability, linearizabilityRule } from "./linearizability.ts";
 import { checkPermits, overReleaseRule, permitsRule } from "./permits.ts";
 import { causeRule, checkTruth, codeRule, delayRule, goneRule, lostRule } from "./truth.ts";
+import { checkUnattended, unattendedRule } from "./unattended.ts";
 import {
   checkWitness,
   claimRule,
@@ -39,6 +40,7 @@ export const checkers: readonly NamedChecker[] = [
   { name: "permits", check: checkPermits, rules: [permitsRule, overReleaseRule] },
   { name: "exactly-once", check: checkExactlyOnce, rules: [sameClaimRule, oneEndRule, oneFenceRule] },
   { name: "expiry", check: checkExpiry, rules: [earlyRule, lateRule] },
+  { name: "unattended", check: checkUnattended, rules: [unattendedRule] },
   { name: "truth", check: checkTruth, rules: [goneRule, causeRule, lostRule, codeRule, delayRule] },
 ];
 

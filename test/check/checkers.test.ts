@@ -13,6 +13,7 @@ import type {
   Release,
   Use,
 } from "./history.ts";
+import { latestCancelMs } from "./unattended.ts";
 
 /** One lock, sessions `a` and `b` of 6 s, an operation every 10 ms; each test adds what it is about. */
 function historyOf(operations: readonly Operation[], more: Partial<History> = {}): History {
@@ -21,6 +22,7 @@ function historyOf(operations: readonly Operation[], more: Partial<History> = {}
     beliefs: [],
     uses: [],
     abandoned: [],
+    unattended: [],
     healthy: [{ from: 0, to: 100_000 }],
     capacities: new Map([["pool", 2]]),
     drift: 0.1,
@@ -54,7 +56,7 @@ function acquire(id: number, client: string, revision: number, more: Partial<Acq
     maxHoldMs: undefined,
     owner: undefined,
     queuedAt: undefined,
-    wasLeft: false,
+    leftAt: undefined,
     answer: { kind: "held", fence: revision, claimRevision: revision, permits: 1 },
     ...more,
   };
@@ -203,6 +205,28 @@ describe("what is concluded, and what is not", () => {
     ]);
     const healthy = [{ from: 100, to: 200 }];
     expect(rulesOf(historyOf([...operations, shownAt(bound + 1)], { abandoned, healthy }))).toStrictEqual([]);
+  });
+
+  it("a claim that nobody attends may wait for its grace in well times, and no longer", () => {
+    const waiting = {
+      ...look(4, 3, ["a-1"]),
+      kind: "look-claim",
+      claimId: "b-1",
+      answer: { kind: "waiting" },
+    } as const;
+    const unattended = [{ claimId: "b-1", at: 45, graceMs: 1_000 }];
+    const bound = 45 + latestCancelMs(1_000, 0.1);
+    const shownAt = (sentAt: number): Operation => ({ ...waiting, sentAt, answeredAt: sentAt + 5 });
+    const operations = [open(1, "a", 1), acquire(2, "a", 2), open(3, "b", 3)];
+
+    expect(rulesOf(historyOf([...operations, shownAt(bound)], { unattended }))).toStrictEqual([]);
+    expect(rulesOf(historyOf([...operations, shownAt(bound + 1)], { unattended }))).toStrictEqual([
+      "L11-never-unattended",
+    ]);
+    const healthy = [{ from: 100, to: 200 }];
+    expect(rulesOf(historyOf([...operations, shownAt(bound + 1)], { unattended, healthy }))).toStrictEqual(
+      [],
+    );
   });
 
   it("a finding is shown with its operations and what stands next to them", () => {

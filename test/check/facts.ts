@@ -151,7 +151,7 @@ export function earliestEnd(history: History, claim: ClaimFacts, reason?: string
   const session = claim.sessionId === undefined ? undefined : sessions.get(claim.sessionId);
   const begun = claim.acquires[0]?.sentAt ?? -Infinity;
   const released = firstSent(claim.releases);
-  const left = claim.acquires.some(({ wasLeft }) => wasLeft) ? begun : Infinity;
+  const left = Math.min(...claim.acquires.map(({ leftAt = Infinity }) => leftAt));
   const causes: Record<string, number> = {
     released,
     cancelled: Math.min(released, left),

@@ -42,12 +42,12 @@ export function formatOperation(operation: Operation): string {
 
 // ---- files ---------------------------------------------------------------------------------------------------------
 
-const lists = ["operations", "beliefs", "uses", "abandoned", "healthy"] as const;
+const lists = ["operations", "beliefs", "uses", "abandoned", "unattended", "healthy"] as const;
 
 /** One JSON value a line: the head, then every record with the list it belongs to. */
 export function encodeHistory(history: History): string {
-  const { capacities, drift, lockDelayMs } = history;
-  const head = { capacities: [...capacities], drift, lockDelayMs };
+  const { capacities, drift, lockDelayMs, remembered } = history;
+  const head = { capacities: [...capacities], drift, lockDelayMs, remembered };
   const lines = [JSON.stringify(head)];
   for (const list of lists) {
     for (const record of history[list]) lines.push(JSON.stringify([list, record], encodeValue));
@@ -58,23 +58,30 @@ export function encodeHistory(history: History): string {
 /** The opposite. Throws for what `encodeHistory` did not write. */
 export function decodeHistory(text: string): History {
   const [head = "", ...lines] = text.split("\n").filter((line) => line !== "");
-  const { capacities, drift, lockDelayMs } = JSON.parse(head) as {
+  const { capacities, drift, lockDelayMs, remembered } = JSON.parse(head) as {
     readonly capacities: readonly (readonly [string, number])[];
     readonly drift: number;
     readonly lockDelayMs: number;
+    readonly remembered?: number;
   };
   const records: Record<(typeof lists)[number], unknown[]> = {
     operations: [],
     beliefs: [],
     uses: [],
     abandoned: [],
+    unattended: [],
     healthy: [],
   };
   for (const line of lines) {
     const [list, record] = JSON.parse(line) as readonly [(typeof lists)[number], unknown];
     records[list].push(decodeValue(record));
   }
-  return { ...(records as unknown as History), capacities: new Map(capacities), drift, lockDelayMs };
+  const facts = { capacities: new Map(capacities), drift, lockDelayMs };
+  return {
+    ...(records as unknown as History),
+    ...facts,
+    ...(remembered === undefined ? {} : { remembered }),
+  };
 }
 
 const infinities: ReadonlyMap<number, string> = new Map([

@@ -446,6 +446,7 @@ class World {
       beliefs: this.#beliefs,
       uses: this.#uses,
       abandoned: this.#abandoned,
+      unattended: [],
       healthy: [{ from: 0, to: Math.min(from, until) }, ...(to < until ? [{ from: to, to: until }] : [])],
       capacities: this.#capacities,
       drift,
@@ -534,7 +535,7 @@ class World {
     const { operation } = request;
     if (operation.kind === "acquire") {
       request.isLeft = true;
-      this.#operations.set(operation.id, { ...operation, wasLeft: true });
+      this.#operations.set(operation.id, { ...operation, leftAt: operation.sentAt });
       this.#later(this.#int(1_500), () => this.#cancel(operation.claimId));
     }
     request.done(undefined);
@@ -846,7 +847,7 @@ class World {
       maxHoldMs,
       owner: undefined,
       queuedAt: undefined,
-      wasLeft: false,
+      leftAt: undefined,
     } as const;
     const sentAt = this.#now;
     const request = this.#send(client, wish, (answer) => {
@@ -962,7 +963,7 @@ class World {
       answer: _answer,
       ...wish
     } = again;
-    this.#send(again.client, { ...wish, queuedAt: undefined, wasLeft: false });
+    this.#send(again.client, { ...wish, queuedAt: undefined, leftAt: undefined });
   }
 }
 

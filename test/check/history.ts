@@ -125,8 +125,11 @@ export interface Acquire extends Called {
   readonly owner: string | undefined;
   /** Receipt of the first answer that said "waiting": its place in the queue was taken by then. */
   readonly queuedAt: number | undefined;
-  /** The client hung up, or let nobody poll: the server may have cancelled it for that. */
-  readonly wasLeft: boolean;
+  /**
+   * Not before this the client hung up, or let nobody poll: from then on the server may cancel it for that. Undefined:
+   * it never did, or asked to be kept.
+   */
+  readonly leftAt: number | undefined;
   readonly answer:
     | Shown
     /** 423 at once (`locked`) or out of time (`wait-timeout`). `blockedBy`: claim ids in the way. */
@@ -243,6 +246,14 @@ export interface Abandoned {
   readonly at: number;
 }
 
+/** A claim that said "waiting", and of which nothing was ever sent again, although its session lives on. */
+export interface Unattended {
+  readonly claimId: string;
+  readonly at: number;
+  /** How long the server may let it wait (`disconnectGraceMs`), at most. */
+  readonly graceMs: number;
+}
+
 /** While this lasted a majority was up, connected and unpaused, with no fault under way. */
 export interface Healthy {
   readonly from: number;
@@ -254,6 +265,7 @@ export interface History {
   readonly beliefs: readonly Belief[];
   readonly uses: readonly Use[];
   readonly abandoned: readonly Abandoned[];
+  readonly unattended: readonly Unattended[];
   readonly healthy: readonly Healthy[];
   /** Capacity of every semaphore while the history lasts. */
   readonly capacities: ReadonlyMap<string, number>;

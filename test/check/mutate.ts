@@ -136,7 +136,7 @@ function prefix(history: History, time: number): History {
       if ((operation.answeredAt ?? Infinity) <= time) return operation;
       return { ...operation, answeredAt: undefined, revision: undefined, answer: undefined };
     });
-  return { ...history, operations, beliefs: [], uses: [], abandoned: [] };
+  return { ...history, operations, beliefs: [], uses: [], abandoned: [], unattended: [] };
 }
 
 function acquireOf(asked: Asked, what: Partial<Acquire>): Bare<Acquire> {
@@ -151,7 +151,7 @@ function acquireOf(asked: Asked, what: Partial<Acquire>): Bare<Acquire> {
     maxHoldMs: undefined,
     owner: undefined,
     queuedAt: undefined,
-    wasLeft: false,
+    leftAt: undefined,
     sentAt: 0,
     answeredAt: undefined,
     revision: undefined,

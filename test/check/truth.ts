@@ -206,7 +206,7 @@ function absurdAcquire(history: History, acquire: Acquire, code: string): string
     }
     case "claim-ended": {
       const { releases = [], acquires = [] } = factsOf(history).claims.get(claimId) ?? {};
-      const isLeft = acquires.some(({ wasLeft }) => wasLeft);
+      const isLeft = acquires.some(({ leftAt }) => leftAt !== undefined);
       return releases.length === 0 && !isLeft ? "nobody gave it up" : undefined;
     }
     default:

@@ -59,10 +59,15 @@ export interface ClientOptions {
   readonly others: () => readonly string[];
   readonly ttlMs: number;
   readonly lockDelayMs: number;
-  readonly clockRate: number;
+  /** How fast its clocks run. */
+  readonly rates: { readonly clock: number; readonly wall: number };
+  /** No setting lets a claim wait longer for somebody who attends it. */
+  readonly graceMaxMs: number;
+  /** From then on everything that is asked must be answered; undefined: not yet. */
+  readonly wellSince: () => number | undefined;
   readonly cancelOnDisconnect: boolean;
   readonly threads: number;
-  /** Until then it works as fast as it can. */
+  /** Until then it works as fast as it can, with the claims that it asks for. */
   readonly rushUntil: number;
   readonly thinkMs: number;
   readonly holdMs: number;
@@ -121,15 +126,18 @@ export class SimClient implements Believer {
   /** Acquires that await their answer. */
   readonly #acquiring = new Set<Calling>();
   #elapsed: Elapsed;
+  /** True time of the last reading of the clocks. */
+  #readAt = 0;
   #sessions = 0;
   #session: Session | undefined;
   #sequencers: OldSequencer[] = [];
   #isStopping = false;
+  #isLookingOn = false;
 
   constructor(options: ClientOptions) {
     this.#o = options;
-    const { name, random, scheduler, network, recorder, members, strays, clockRate } = options;
-    this.#process = new ClientProcess(scheduler, clockRate);
+    const { name, random, scheduler, network, recorder, members, strays, rates } = options;
+    this.#process = new ClientProcess(scheduler, rates);
     this.#http = new ClientHttp({
       name,
       process: this.#process,
@@ -171,6 +179,7 @@ export class SimClient implements Believer {
   #now(): number {
     this.#elapsed = advanceElapsed(this.#elapsed, this.#process.sample());
     const { elapsedMs } = this.#elapsed;
+    this.#readAt = this.#o.scheduler.now;
     for (const hold of this.#session?.holds ?? []) {
       if (elapsedMs < deadlineOf(hold)) hold.believedAt = this.#o.scheduler.now;
     }
@@ -218,7 +227,7 @@ export class SimClient implements Believer {
     session.holds.splice(session.holds.indexOf(hold), 1);
     const trueNow = this.#o.scheduler.now;
     const lateMs = Math.max(0, this.#peek() - deadlineOf(hold));
-    const to = Math.max(hold.believedAt, trueNow - lateMs / this.#process.clockRate);
+    const to = Math.max(hold.believedAt, trueNow - lateMs / this.#process.fastestRate);
     const { name, mode, permits, claimId } = wanted;
     const asked = { name, mode, permits };
     this.#o.history.believed({ client: this.name, sessionId: session.id, claimId, asked, fence, from, to });
@@ -246,7 +255,7 @@ export class SimClient implements Believer {
     this.#session = undefined;
     this.#pending.clear();
     // Their connections close: the server may cancel what they asked for.
-    for (const calling of this.#acquiring) calling.left();
+    for (const calling of this.#acquiring) this.#left(calling, this.#o.scheduler.now);
     this.#acquiring.clear();
     this.#http.crash();
     this.#process.crash();
@@ -254,18 +263,36 @@ export class SimClient implements Believer {
     this.#process.after(random.next() * 3_000, () => this.#process.spawn(this.#live()));
   }
 
-  pause(ms: number): void {
+  pause(ms: number): boolean {
     this.#o.recorder.note(this.name, `pauses for ${ms} ms`);
-    this.#process.pause(ms);
+    return this.#process.pause(ms);
   }
 
-  jumpWallClock(ms: number): void {
+  suspend(ms: number): boolean {
+    this.#o.recorder.note(this.name, `is suspended for ${ms} ms`);
+    return this.#process.suspend(ms);
+  }
+
+  /** Not backwards around a suspend: whoever has one clock that stood and one that was set back cannot know. */
+  jumpWallClock(ms: number): boolean {
+    if (ms < 0 && this.#process.wasSuspendedSince(this.#readAt)) return false;
     this.#o.recorder.note(this.name, `wall clock jumps by ${ms} ms`);
     this.#process.jumpWallClock(ms);
+    return true;
+  }
+
+  /** The server may have noticed that nobody listens. */
+  #left(calling: Calling, at: number): void {
+    if (this.#o.cancelOnDisconnect) calling.left(at);
   }
 
   handleDeath(member: SimMember): void {
     this.#http.handleDeath(member);
+  }
+
+  /** From now on it looks more than it works. */
+  lookOn(): void {
+    this.#isLookingOn = true;
   }
 
   /** No new work; what is held is released, then the session is closed. */
@@ -442,8 +469,10 @@ export class SimClient implements Believer {
   *#thread(session: Session, thread: number): Routine {
     const { random, thinkMs } = this.#o;
     while (!this.#isStopping && this.#isTrusted(session)) {
-      yield* this.#process.sleep(random.next() * (this.#isRushing() ? 1 : thinkMs));
+      const longestMs = this.#isRushing() ? 1 : this.#isLookingOn ? Math.max(thinkMs, 1_000) : thinkMs;
+      yield* this.#process.sleep(random.next() * longestMs);
       if (!this.#isTrusted(session)) break;
+      if (this.#isLookingOn && random.chance(0.6)) yield* this.#lookName();
       const draw = random.next();
       if (draw < 0.8) yield* this.#useLock(session, thread, []);
       else if (draw < 0.88) yield* this.#lookName();
@@ -510,12 +539,12 @@ export class SimClient implements Believer {
       maxHoldMs,
       owner,
       queuedAt: undefined,
-      wasLeft: false,
+      leftAt: undefined,
     });
   }
 
   *#acquire(session: Session, wanted: Wanted): Routine<Hold | undefined> {
-    const { random, recorder, scheduler } = this.#o;
+    const { random, recorder, scheduler, wellSince } = this.#o;
     const { claimId, mode, waitMs } = wanted;
     const label = `acquire ${claimId}`;
     this.#begin(label);
@@ -529,23 +558,32 @@ export class SimClient implements Believer {
     const straysBefore = this.#http.strays;
     // The server may miss it for so long that it cancels the claim: not sooner than 500 ms after an answer.
     let missedAtMs = Infinity;
+    let missedFrom = scheduler.now;
     let tries = 0;
+    const begunAt = scheduler.now;
     for (;;) {
       const sentAtMs = this.#now();
-      if (sentAtMs > missedAtMs) calling.left();
+      const attemptAt = scheduler.now;
+      if (sentAtMs > missedAtMs) this.#left(calling, missedFrom);
+      missedFrom = attemptAt;
       missedAtMs = sentAtMs + (sent.pollMs ?? 0) + 450;
       const whole = yield* until(
         this.#http.attempt(sent, Math.min(attemptMs, Math.max(1, giveUpAt - sentAtMs))),
       );
       const answer = whole === undefined ? undefined : fromBatch(sent, whole);
-      if (!this.#isTrusted(session)) break;
       const isCopied = this.#http.strays > straysBefore;
-      if (answer === undefined || isUndecided(answer) || isCopied) calling.left();
+      if (answer === undefined || isUndecided(answer) || isCopied) this.#left(calling, attemptAt);
       if (answer?.status === 500) throw new Violation("no-500", JSON.stringify(answer.body));
       if (answer === undefined || isUndecided(answer)) {
+        if (!this.#isTrusted(session)) break;
         if (this.#now() >= giveUpAt) {
-          calling.left();
+          if (!isImpatient && begunAt >= (wellSince() ?? Infinity))
+            throw new Violation(
+              "liveness-answer",
+              `nobody answered ${label} for ${patienceMs} ms, and all is well`,
+            );
           recorder.count("gave an acquire up");
+          this.#acquiring.delete(calling);
           this.#done(label);
           yield* this.#release(session, claimId);
           return undefined;
@@ -563,6 +601,16 @@ export class SimClient implements Believer {
       }
       if (acquired.kind === "waiting") {
         calling.queued();
+        if (!this.#isTrusted(session)) break;
+        // A copy of it may arrive late, and is attended then.
+        if (!isCopied && this.#walksAway(first)) {
+          recorder.count("walked away");
+          this.#left(calling, attemptAt);
+          calling.unattended(claimId, this.#o.graceMaxMs);
+          this.#acquiring.delete(calling);
+          this.#done(label);
+          return undefined;
+        }
         if (this.#now() >= giveUpAt) continue;
         sent = random.chance(0.5) ? first : this.#pollRequest(session, claimId);
         yield* this.#process.sleep(random.pick([1, 1, 40]));
@@ -577,7 +625,7 @@ export class SimClient implements Believer {
         this.#step(session, { kind: "gone", nowMs: this.#now(), detail: acquired.reason });
         this.#lose(session);
       }
-      if (acquired.kind !== "held") return undefined;
+      if (acquired.kind !== "held" || !this.#isTrusted(session)) return undefined;
       const { fence } = acquired;
       const [resource] = answer.body["resources"] as readonly { readonly sequencer: string }[];
       const leftMs = answer.body["maxHoldLeftMs"] as number | undefined;
@@ -601,8 +649,17 @@ export class SimClient implements Believer {
       this.#believe(hold);
       return hold;
     }
+    this.#acquiring.delete(calling);
     this.#done(label);
     return undefined;
+  }
+
+  /** It asks no more for a claim that waits, says nothing, and lives on: the server has to notice. */
+  #walksAway(first: HttpRequestSent): boolean {
+    const { random, cancelOnDisconnect } = this.#o;
+    // A batch asks to be kept.
+    if (!cancelOnDisconnect || first.target === "/v1/batch") return false;
+    return !this.#isRushing() && random.chance(0.02);
   }
 
   #acquireRequest(session: Session, wanted: Wanted): HttpRequestSent {
@@ -813,7 +870,7 @@ export class SimClient implements Believer {
     const { random } = this.#o;
     const body = random.pick([
       { sweepBudget: random.between(1, 50) },
-      { disconnectGraceMs: random.pick([500, 10_000]) },
+      { disconnectGraceMs: random.pick([500, 3_000]) },
       ...(this.#o.ownIds ? [] : [{ rememberedClaimsPerSession: random.between(2, 40) }]),
       { defaultTtlMs: random.pick([10_000, 15_000]) },
     ]);

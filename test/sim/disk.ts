@@ -65,6 +65,8 @@ export class SimDisk {
   #anchorWriting: { readonly bytes: Uint8Array; readonly position: number } | undefined;
   readonly #live = new Map<string, Uint8Array>();
   #durable: Entry[] = [];
+  /** What was on it when it was wiped, or found to be damaged. */
+  #lost: readonly Entry[] = [];
   #hardState: HardState = { currentTerm: 0, votedFor: undefined };
   #boot = 0;
   #stalledUntil = 0;
@@ -75,7 +77,7 @@ export class SimDisk {
   #isDamaged = false;
   /** The mirror in memory is what the bytes say. */
   #isKnown = false;
-  /** What a start must find: what was on the platter before the last crash. Undefined after a step that was half done. */
+  /** What a start must find: what was on the platter before the last crash, with the step that was kept whole. */
   #expected: { readonly entries: readonly Entry[]; readonly hardState: HardState } | undefined;
 
   constructor(options: DiskOptions) {
@@ -112,9 +114,9 @@ export class SimDisk {
     );
   }
 
-  /** What it had is gone, whether a start has found that out or not. */
-  get isLost(): boolean {
-    return this.#refusal !== undefined;
+  /** Chain of the entry at this index, on the platter now or when all of it was lost. Undefined: it never was. */
+  chainAt(index: number): number | undefined {
+    return (this.#refusal === undefined ? this.#durable : this.#lost)[index - 1]?.chain;
   }
 
   /** A start was refused, and every later one will be. */
@@ -143,8 +145,9 @@ export class SimDisk {
     else if (left === "torn") this.#log.cut(random.chance(0.5) ? at : Math.max(this.#synced, at & ~511));
     else if (left === "zeroed") this.#log.zeroFrom(at);
     const batches = this.#ends.length;
-    // All of the step may have been kept: then that is what a start finds.
-    if (this.#recover() && this.#ends.length > batches) this.#expected = undefined;
+    // All of the step may have been kept: then that is what a start finds, and nothing else.
+    if (this.#recover() && this.#ends.length > batches)
+      this.#expected = { entries: this.#durable.slice(), hardState: this.#hardState };
     return left;
   }
 
@@ -178,9 +181,8 @@ export class SimDisk {
     const { random } = this.#o;
     // Once is enough: a second flip could meet the first one.
     if (this.#isDamaged) return false;
-    this.#isKnown = false;
-    this.#isDamaged = true;
     if (random.chance(0.2)) {
+      this.#damage();
       const bit = random.between(0, 8 * this.#anchor.length - 1);
       this.#anchor[bit >> 3] = (this.#anchor[bit >> 3] as number) ^ (1 << (bit & 7));
       return true;
@@ -189,8 +191,14 @@ export class SimDisk {
     if (end === undefined || this.#refusal !== undefined) return false;
     // The last step is where a lost one looks most like a torn one.
     const start = random.chance(0.3) ? (this.#ends[this.#anchorState().step - 2] ?? 0) : 0;
+    this.#damage();
     this.#log.flip(random.between(8 * start, 8 * end - 1));
     return true;
+  }
+
+  #damage(): void {
+    this.#isKnown = false;
+    this.#isDamaged = true;
   }
 
   /** Bits of it were turned, or all of them. */
@@ -211,7 +219,12 @@ export class SimDisk {
 
   wipe(): void {
     this.#isDamaged = true;
-    this.#refusal = "missing: it is not a data directory";
+    this.#refuseFrom("missing: it is not a data directory");
+  }
+
+  #refuseFrom(why: string): void {
+    if (this.#refusal === undefined) this.#lost = this.#expected?.entries ?? this.#durable;
+    this.#refusal = why;
     this.#durable = [];
   }
 
@@ -269,9 +282,8 @@ export class SimDisk {
   open(run: Run, opened: (result: Opened) => void): void {
     const boot = ++this.#boot;
     const refuse = (why: string): void => {
-      this.#refusal = why;
+      this.#refuseFrom(why);
       this.#wasRefused = true;
-      this.#durable = [];
       opened({ kind: "refused", why });
     };
     if (this.#refusal !== undefined) return refuse(this.#refusal);

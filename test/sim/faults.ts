@@ -17,8 +17,8 @@ export interface FaultWorld {
   readonly members: readonly SimMember[];
   readonly clients: readonly SimClient[];
   leader(): SimMember | undefined;
-  /** The process ends; another one starts after so long. */
-  crash(member: SimMember, downMs: number): void;
+  /** The process ends; another one starts after so long. False when none runs. */
+  crash(member: SimMember, downMs: number): boolean;
   /** All connections between two members break and come back at once. */
   reset(a: SimMember, b: SimMember): void;
   /** True when this member may be lost for good: a majority remains that never was. */
@@ -39,11 +39,14 @@ export class Faults {
     this.#plan = plan;
   }
 
-  /** Schedules all faults. Returns how many there are, with those that are left out. */
-  schedule(seed: number): number {
+  /** Faults that broke something so far. */
+  count = 0;
+
+  /** Schedules all faults. */
+  schedule(seed: number): void {
     const random = createPrng(seed, "faults");
     const { calmMs, faultyMs, everyMs, faults, without } = this.#plan;
-    if (faults.length === 0) return 0;
+    if (faults.length === 0) return;
     let number = 0;
     for (let at = calmMs; at < calmMs + faultyMs; at += 0.1 * everyMs + random.next() * 1.8 * everyMs) {
       const kind = random.pick(faults);
@@ -51,11 +54,12 @@ export class Faults {
       if (without.includes(own)) continue;
       this.#world.scheduler.at(at, () => {
         if (this.#isOver) return;
-        this.#world.recorder.count(`fault ${kind}`);
-        this.#inject(kind, own, createPrng(seed, `fault ${own}`));
+        const isDone = this.#inject(kind, own, createPrng(seed, `fault ${own}`));
+        // What found nothing to break proves nothing, and is not counted.
+        this.#world.recorder.count(isDone ? `fault ${kind}` : "fault without effect");
+        if (isDone) this.count++;
       });
     }
-    return number;
   }
 
   /** Nothing more is broken. What was stays until it is healed. */
@@ -83,17 +87,20 @@ export class Faults {
     });
   }
 
-  #cut(number: number, links: readonly Link[], ms: number): void {
+  #cut(number: number, links: readonly Link[], ms: number): boolean {
     const { network, recorder } = this.#world;
+    if (links.length === 0) return false;
     const undo = links.map(([from, to]) => network.cut(from, to));
     recorder.note("net", `cut ${links.map(([from, to]) => `${from}>${to}`).join(" ")} fault=${number}`);
     this.#during(number, ms, () => {
       recorder.note("net", `cut healed fault=${number}`);
       for (const heal of undo) heal();
     });
+    return true;
   }
 
-  #inject(kind: FaultKind, number: number, random: Prng): void {
+  /** False when there was nothing that it could break. */
+  #inject(kind: FaultKind, number: number, random: Prng): boolean {
     const { members, clients, scheduler, network, recorder } = this.#world;
     const victim = this.#victim(random);
     const others = members.filter((member) => member !== victim);
@@ -105,20 +112,30 @@ export class Faults {
       case "crash":
         return this.#world.crash(victim, downMs);
       case "crash-all": {
-        for (const member of members) this.#world.crash(member, random.between(20, this.#plan.downMaxMs));
-        return;
+        const ended = members.map((member) =>
+          this.#world.crash(member, random.between(20, this.#plan.downMaxMs)),
+        );
+        return ended.includes(true);
       }
       case "fuse":
-        return victim.isUp ? victim.armFuse(random.between(1, 40)) : undefined;
+        if (!victim.isUp) return false;
+        victim.armFuse(random.between(1, 40));
+        return true;
       case "pause":
+        if (!victim.isUp || victim.isPaused) return false;
         victim.pause();
-        return this.#during(number, random.pick([150, 2_000, 9_000]) * random.next(), () => victim.resume());
+        this.#during(number, random.pick([150, 2_000, 9_000]) * random.next(), () => victim.resume());
+        return true;
       case "cut": {
-        const side = names.filter(() => random.chance(0.4));
+        // One of them on each side at least.
+        const side = [
+          victim.name,
+          ...without(names, [victim.name, random.pick(names)]).filter(() => random.chance(0.4)),
+        ];
         return this.#cut(number, between(side, without(names, side)), random.between(200, 5_000));
       }
       case "one-way":
-        if (others.length === 0) return;
+        if (others.length === 0) return false;
         return this.#cut(
           number,
           [
@@ -169,53 +186,64 @@ export class Faults {
       case "clients-from-leader":
         return this.#cut(number, between(clientNames, [victim.name]), random.between(200, 5_000));
       case "slow-link": {
-        if (others.length === 0) return;
+        if (others.length === 0) return false;
         const undo = network.slow(victim.name, random.pick(others).name, random.between(20, 400));
-        return this.#during(number, random.between(500, 5_000), undo);
+        this.#during(number, random.between(500, 5_000), undo);
+        return true;
       }
       case "disk-stall":
         victim.disk.stallUntil(scheduler.now + random.between(200, 5_000));
-        return;
+        return victim.isUp;
       case "disk-full":
         victim.disk.setFull(true);
-        return this.#during(number, random.between(200, 4_000), () => victim.disk.setFull(false));
+        this.#during(number, random.between(200, 4_000), () => victim.disk.setFull(false));
+        return victim.isUp;
       case "sync-error":
-        return victim.disk.failNextSync();
+        victim.disk.failNextSync();
+        return victim.isUp;
       case "bit-rot":
       case "wipe": {
-        if (!this.#world.mayLose(victim)) return;
+        if (!this.#world.mayLose(victim)) return false;
         this.#world.crash(victim, downMs);
-        if (kind === "wipe") victim.disk.wipe();
-        else if (victim.disk.rot()) recorder.count("bit rotten");
-        return;
+        if (kind === "bit-rot") return victim.disk.rot();
+        victim.disk.wipe();
+        return true;
       }
       case "client-crash":
-        return random.pick(clients).crash();
-      case "client-pause": {
+        random.pick(clients).crash();
+        return true;
+      case "client-pause":
+      case "client-suspend": {
         // Rather one that holds something: that is where a pause hurts.
         const holding = clients.filter(({ heldClaims }) => heldClaims.length > 0);
         const client = random.pick(holding.length > 0 ? holding : clients);
-        return client.pause(random.pick([0.1, 1.2, 2]) * random.next() * this.#plan.ttlMs + 50);
+        const ms = random.pick([0.1, 1.2, 2]) * random.next() * this.#plan.ttlMs + 50;
+        return kind === "client-pause" ? client.pause(ms) : client.suspend(ms);
       }
       case "client-clock":
         return random.pick(clients).jumpWallClock(random.pick([-60_000, -500, 300, 2_000, 60_000]));
       case "reset": {
         // All connections of one member at once: what a short outage of its switch port looks like.
         for (const other of others) this.#world.reset(victim, other);
-        return;
+        return others.length > 0;
       }
-      case "transfer":
-        return victim.receive((driver) => {
+      case "transfer": {
+        const leader = this.#world.leader();
+        if (leader === undefined || leader.isPaused || others.length === 0) return false;
+        leader.receive((driver) => {
           driver.transferLeadership(undefined);
         });
+        return true;
+      }
       default:
         throw new Error(`unknown fault ${String(kind)}`);
     }
   }
 
   /** On and off, on and off. */
-  #flap(number: number, random: Prng, links: readonly Link[]): void {
+  #flap(number: number, random: Prng, links: readonly Link[]): boolean {
     const { network, recorder, scheduler } = this.#world;
+    if (links.length === 0) return false;
     const endAt = scheduler.now + random.between(1_000, 8_000);
     const periodMs = random.pick([100, 400, 1_500]);
     recorder.note("net", `flaps every ${periodMs} ms fault=${number}`);
@@ -230,6 +258,7 @@ export class Faults {
     };
     turn();
     this.#during(number, endAt - scheduler.now, () => undefined);
+    return true;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Writes down what the simulated clients do, are told and believe, in the form that the checkers judge. Judges nothing.
  */
-import type { Abandoned, Belief, Healthy, History, Operation, Use } from "../check/history.ts";
+import type { Abandoned, Belief, Healthy, History, Operation, Unattended, Use } from "../check/history.ts";
 
 type Facts<T> = T extends Operation ? Omit<T, "id" | "sentAt" | "answeredAt" | "revision" | "answer"> : never;
 
@@ -11,8 +11,10 @@ export interface Calling {
   answered(answer: Operation["answer"], revision: number | undefined): void;
   /** The first answer that said "waiting" came now. */
   queued(): void;
-  /** Its client hung up, or let nobody poll. */
-  left(): void;
+  /** Its client hung up, or let nobody poll: not before this. */
+  left(at: number): void;
+  /** Its client walked away from it while it waited, and lives on. The server may let it wait so long. */
+  unattended(claimId: string, graceMs: number): void;
 }
 
 export class HistoryWriter {
@@ -21,7 +23,10 @@ export class HistoryWriter {
   readonly #beliefs: Belief[] = [];
   readonly #uses: Use[] = [];
   readonly #abandoned: Abandoned[] = [];
+  readonly #unattended: Unattended[] = [];
   readonly #healthy: Healthy[] = [];
+  /** Operations that were answered so far. */
+  answered = 0;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -46,13 +51,20 @@ export class HistoryWriter {
       answer: undefined,
     } as Operation);
     return {
-      answered: (answer, revision) => change({ answer, revision, answeredAt: this.#now() }),
+      answered: (answer, revision) => {
+        this.answered++;
+        change({ answer, revision, answeredAt: this.#now() });
+      },
       queued: () => {
         const operation = this.#operations[at] as Operation;
         if (operation.kind === "acquire" && operation.queuedAt === undefined)
           change({ queuedAt: this.#now() });
       },
-      left: () => change({ wasLeft: true }),
+      left: (time) => {
+        const operation = this.#operations[at] as Operation;
+        if (operation.kind === "acquire" && operation.leftAt === undefined) change({ leftAt: time });
+      },
+      unattended: (claimId, graceMs) => this.#unattended.push({ claimId, at: this.#now(), graceMs }),
     };
   }
 
@@ -78,6 +90,7 @@ export class HistoryWriter {
       beliefs: this.#beliefs,
       uses: this.#uses,
       abandoned: this.#abandoned,
+      unattended: this.#unattended,
       healthy: this.#healthy,
       ...facts,
     };

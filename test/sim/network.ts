@@ -21,6 +21,8 @@ export interface NetworkFaults {
 
 export interface SimNetwork {
   isCut(from: string, to: string): boolean;
+  /** In this direction, now and ever since. */
+  isCutSince(from: string, to: string, since: number): boolean;
   /** In this direction, until what it returns is called, or everything is healed. Cuts of one link add up. */
   cut(from: string, to: string): () => void;
   /** The same with every message that much slower. */
@@ -44,6 +46,8 @@ export function createSimNetwork(seed: number, scheduler: Scheduler, configured:
   let slowed = new Map<string, number>();
   const streams = new Map<string, Prng>();
   const lastArrival = new Map<string, number>();
+  /** When each link was cut last. */
+  const cutAt = new Map<string, number>();
   const counts = { sent: 0, lost: 0, duplicated: 0 };
   const calm = { ...configured, loss: 0, duplication: 0, delayMin: 0.1, delayMax: 1, reorder: false };
   let faults = calm;
@@ -82,7 +86,13 @@ export function createSimNetwork(seed: number, scheduler: Scheduler, configured:
   return {
     counts,
     isCut: (from, to) => cuts.has(`${from}>${to}`),
-    cut: (from, to) => add(cuts, `${from}>${to}`, 1),
+    isCutSince: (from, to, since) =>
+      cuts.has(`${from}>${to}`) && (cutAt.get(`${from}>${to}`) ?? -Infinity) <= since,
+    cut: (from, to) => {
+      const link = `${from}>${to}`;
+      if (!cuts.has(link)) cutAt.set(link, scheduler.now);
+      return add(cuts, link, 1);
+    },
     slow: (from, to, extraMs) => add(slowed, `${from}>${to}`, extraMs),
     heal: () => {
       cuts = new Map();

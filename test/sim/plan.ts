@@ -79,6 +79,7 @@ export const faultKinds = [
   "wipe",
   "client-crash",
   "client-pause",
+  "client-suspend",
   "client-clock",
   "reset",
   "transfer",
@@ -87,7 +88,13 @@ export const faultKinds = [
 export type FaultKind = (typeof faultKinds)[number];
 
 /** What a healthy leader keeps its place through. */
-export const calmFaults: readonly FaultKind[] = ["reset", "client-crash", "client-pause", "client-clock"];
+export const calmFaults: readonly FaultKind[] = [
+  "reset",
+  "client-crash",
+  "client-pause",
+  "client-suspend",
+  "client-clock",
+];
 
 /** Ticks and their number: B of 750, 200 and 1 000 ms. */
 const clocks = [

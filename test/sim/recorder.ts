@@ -67,13 +67,14 @@ interface Held {
   readonly permits: number;
 }
 
-/** Until cluster time reaches this, nothing that its mode excludes may be granted (I8). */
-interface Closed {
+/** A hold that ended uncleanly: what its mode excludes may not be granted before (I8), and must be right after (I6). */
+interface Closed extends Holding {
+  /** Cluster time at which its lock-delay is over. */
   readonly until: number;
-  readonly mode: Holding["mode"];
-  readonly permits: number;
-  /** A hand-back: over when this session acknowledged that end. */
-  readonly by: { readonly sessionId: string; readonly revision: number } | undefined;
+  /** Its hand-back: over at this time, or when the session acknowledged that end. */
+  readonly handBack:
+    | { readonly until: number; readonly sessionId: string; readonly revision: number }
+    | undefined;
 }
 
 export class Recorder {
@@ -291,18 +292,13 @@ export class Recorder {
       const isByOthers = end.reason === "max-hold" || end.reason === "session-killed";
       for (const claimed of claim.asked) {
         const mode = claimed.kind === "semaphore" ? "permits" : claimed.mode;
-        const left = { mode, permits } as const;
-        this.#close(claimed.name, { ...left, until: end.at + lockDelayMs, by: undefined });
-        const by = { sessionId: session.id, revision: end.revision };
         // The entry that ended it may have renewed the session afterwards: what counts is how it stood before.
         const until = this.#expiresAt.get(session.id) ?? 0;
-        if (isByOthers) this.#close(claimed.name, { ...left, until, by });
+        const handBack = isByOthers ? { until, sessionId: session.id, revision: end.revision } : undefined;
+        const closed = { mode, permits, until: end.at + lockDelayMs, handBack } as const;
+        this.#closed.set(claimed.name, [...(this.#closed.get(claimed.name) ?? []), closed]);
       }
     }
-  }
-
-  #close(name: string, closed: Closed): void {
-    this.#closed.set(name, [...(this.#closed.get(name) ?? []), closed]);
   }
 
   #checkSessions(state: LockState): void {
@@ -350,19 +346,26 @@ export class Recorder {
 
   /** I8, from what ended and how alone. */
   #checkClosed(state: LockState, name: string, claim: Claim): void {
-    const closed = (this.#closed.get(name) ?? []).filter((each) => isClosed(state, each));
-    this.#closed.set(name, closed);
+    const closed = this.#stillClosed(state, name);
     const { mode } = wantOf(claim);
     const isShut = closed.some(
       (each) => each.mode === "exclusive" || (each.mode === "shared" && mode === "exclusive"),
     );
     if (isShut) throw new Violation("I8-lock-delay", `${claim.id} is granted ${name} in a lock-delay`);
-    const cooling = coolingOf(closed);
+    const cooling = permitsOf(closed);
     const resource = state.resources.get(name);
     if (mode !== "permits" || resource === undefined) return;
-    const held = Array.from(resource.holders, wantOf).reduce((sum, { permits }) => sum + permits, 0);
+    const held = permitsOf(Array.from(resource.holders, wantOf));
     if (held + cooling > this.#o.capacity)
       throw new Violation("I8-lock-delay", `${claim.id} is granted permits of ${name} that cool`);
+  }
+
+  #stillClosed(state: LockState, name: string): readonly Closed[] {
+    const before = this.#closed.get(name);
+    if (before === undefined || before.length === 0) return [];
+    const closed = before.filter((each) => isClosed(state, each));
+    this.#closed.set(name, closed);
+    return closed;
   }
 
   /** Who holds and who waits, judged from the records alone and not with the machine's own eyes. */
@@ -383,10 +386,7 @@ export class Recorder {
       ({ session, waitDeadline = Infinity }) => Math.min(session.expiresAt, waitDeadline) > state.now,
     );
     if (next === undefined) return;
-    const kept = [...resource.barriers]
-      .filter(({ delayUntil, handBackUntil }) => Math.max(delayUntil, handBackUntil) > state.now)
-      .flatMap(({ resources }) => resources.map(wanted));
-    if (!isTooMuch([...holding, ...kept, wantOf(next)], capacity)) {
+    if (!isTooMuch([...holding, ...this.#stillClosed(state, name), wantOf(next)], capacity)) {
       throw new Violation("I6-handed-on", `${name} is free for ${next.id}, which waits`);
     }
   }
@@ -406,9 +406,8 @@ export class Recorder {
     this.#acknowledgedUpTo = Math.max(this.#acknowledgedUpTo, revision);
     const { chain } = this.#canon[revision - 1] ?? { chain: -1 };
     const members = this.#o.members();
-    const holding = members.filter((member) => member.disk.durable[revision - 1]?.chain === chain).length;
-    const lost = members.filter((member) => member.disk.isLost).length;
-    if ((holding + lost) * 2 <= members.length) {
+    const holding = members.filter((member) => member.disk.chainAt(revision) === chain).length;
+    if (holding * 2 <= members.length) {
       throw new Violation(
         "acknowledged-means-durable",
         `revision ${revision} is on ${holding} of ${members.length}`,
@@ -448,27 +447,20 @@ export class Recorder {
   }
 }
 
-function isClosed(state: LockState, { until, by }: Closed): boolean {
-  if (until <= state.now) return false;
-  if (by === undefined) return true;
-  const session = state.sessions.get(by.sessionId) ?? state.tombstones.get(by.sessionId);
-  // A session that left by itself has acknowledged everything.
-  return session !== undefined && session.seen < by.revision && session.end?.reason !== "closed";
+function isClosed(state: LockState, { until, handBack }: Closed): boolean {
+  if (until > state.now) return true;
+  if (handBack === undefined || handBack.until <= state.now) return false;
+  const session = state.sessions.get(handBack.sessionId) ?? state.tombstones.get(handBack.sessionId);
+  return session === undefined || session.seen < handBack.revision;
 }
 
-/** Lock-delay and hand-back of one hold keep the same permits, not twice as many. */
-function coolingOf(closed: readonly Closed[]): number {
-  const sum = (of: (each: Closed) => boolean): number =>
-    closed.filter(of).reduce((total, { mode, permits }) => total + (mode === "permits" ? permits : 0), 0);
-  return Math.max(
-    sum(({ by }) => by === undefined),
-    sum(({ by }) => by !== undefined),
-  );
+function permitsOf(holdings: readonly Holding[]): number {
+  return holdings.reduce((sum, { mode, permits }) => sum + (mode === "permits" ? permits : 0), 0);
 }
 
 /** More than exclusion or the capacity allows. */
 function isTooMuch(held: readonly Holding[], capacity: number): boolean {
-  const permits = held.reduce((sum, { mode, permits: n }) => sum + (mode === "permits" ? n : 0), 0);
+  const permits = permitsOf(held);
   const isExcluded = held.length > 1 && held.some(({ mode }) => mode === "exclusive");
   return permits > capacity || isExcluded;
 }

@@ -128,7 +128,7 @@ export class SceneClient {
     this.#scene = scene;
     const { scheduler, network, recorder, members, seed } = scene.world;
     const random = createPrng(seed, `scene ${name}`);
-    this.#process = new ClientProcess(scheduler, 1);
+    this.#process = new ClientProcess(scheduler, { clock: 1, wall: 1 });
     const common = { name, process: this.#process, random, scheduler };
     this.#http = new ClientHttp({ ...common, network, recorder, members, strays: 0 });
   }

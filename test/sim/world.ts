@@ -8,7 +8,9 @@ import { createPrng } from "../../src/base/prng.ts";
 import { stateHash } from "../../src/locks/canonical.ts";
 import { defaultSettings, type Settings } from "../../src/locks/settings.ts";
 import { checkHistory } from "../check/all.ts";
+import { latestExpiryMs } from "../check/expiry.ts";
 import type { History } from "../check/history.ts";
+import { latestCancelMs } from "../check/unattended.ts";
 import { SimClient } from "./client.ts";
 import { SimDisk } from "./disk.ts";
 import { Faults, type FaultWorld } from "./faults.ts";
@@ -20,7 +22,7 @@ import { Recorder, Violation } from "./recorder.ts";
 import { Resource } from "./resource.ts";
 import { createScheduler, type Scheduler } from "./scheduler.ts";
 
-/** Answers that decided or showed something (a claim that waits, too), and true milliseconds, of one kind of time. */
+/** Operations that were answered for good, and true milliseconds, of one kind of time. */
 export interface Traffic {
   readonly operations: number;
   readonly ms: number;
@@ -50,6 +52,9 @@ export interface RunResult {
 /** Permits of every simulated semaphore. */
 const capacity = 2;
 
+/** Longest `disconnectGraceMs` that anybody sets. */
+const graceMaxMs = 4_000;
+
 const clusterId = "simulated";
 
 function numbered(prefix: string, count: number): readonly string[] {
@@ -78,6 +83,8 @@ export class World implements FaultWorld {
   readonly #faults: Faults;
   #servingSince: number | undefined;
   #isHealed = false;
+  /** Healed, with a leader that serves: from here on everything has its time. */
+  #wellSince: number | undefined;
   /** The members that must come to rest; others stay as broken as they are. */
   #core: readonly SimMember[] = [];
   #calm: Traffic = { operations: 0, ms: 0 };
@@ -173,7 +180,7 @@ export class World implements FaultWorld {
       tombstoneMs: 120_000,
       rememberedClaimsPerSession: this.plan.ownIds ? 300 : between(2, 40),
       sweepBudget: between(1, 50),
-      disconnectGraceMs: between(1, 10) * 1_000,
+      disconnectGraceMs: between(1, graceMaxMs / 1_000) * 1_000,
       lockDelayMs: between(0, 5_000),
     };
   }
@@ -199,7 +206,12 @@ export class World implements FaultWorld {
           others: () => this.clients.flatMap(({ heldClaims }) => heldClaims),
           ttlMs,
           lockDelayMs,
-          clockRate: 1 + (random.next() * 2 - 1) * drift,
+          rates: {
+            clock: 1 + (random.next() * 2 - 1) * drift,
+            wall: 1 + (random.next() * 2 - 1) * drift,
+          },
+          graceMaxMs,
+          wellSince: () => this.#wellSince,
           cancelOnDisconnect,
           threads,
           rushUntil: this.plan.calmMs,
@@ -233,10 +245,11 @@ export class World implements FaultWorld {
     });
   }
 
-  crash(member: SimMember, downMs: number): void {
-    if (!member.isUp) return;
+  crash(member: SimMember, downMs: number): boolean {
+    if (!member.isUp) return false;
     member.crash("crashes by order");
     this.#noteDeath(member, downMs);
+    return true;
   }
 
   #handleEnd(member: SimMember, isForGood: boolean): void {
@@ -299,15 +312,17 @@ export class World implements FaultWorld {
 
   run(): RunResult {
     let violation: Violation | undefined;
-    let faults = 0;
     try {
       for (const member of this.members) member.start();
       for (const client of this.clients) client.start();
-      faults = this.#faults.schedule(this.seed);
+      this.#faults.schedule(this.seed);
       this.#watch();
       this.scheduler.at(this.plan.calmMs, () => this.network.storm());
       this.scheduler.runUntil(this.plan.calmMs + this.plan.faultyMs, () => false);
       this.#heal();
+      this.#untilWell();
+      this.#watchOver();
+      for (const client of this.clients) client.stopSoon();
       this.#untilQuiet();
       if (isCalm(this.plan) && (this.recorder.counts["leader elected"] ?? 0) > 1) {
         throw new Violation("leader-stays", "a leader that always reached a quorum was replaced");
@@ -330,7 +345,7 @@ export class World implements FaultWorld {
       unknown: operations.filter(({ answer }) => answer === undefined).length,
       calm: this.#calm,
       quorumSafe: this.#quorumSafe,
-      faults,
+      faults: this.#faults.count,
       counts: this.recorder.counts,
       lines: this.recorder.lines,
       history,
@@ -338,17 +353,20 @@ export class World implements FaultWorld {
   }
 
   #finishHistory(): History {
-    const { calmMs, faultyMs, pools, lockDelayMs } = this.plan;
+    const { calmMs, pools, lockDelayMs } = this.plan;
     if (this.#servingSince !== undefined) this.history.healthy(this.#servingSince, calmMs);
-    const healedAt = calmMs + faultyMs;
-    if (this.#isHealed) this.history.healthy(healedAt + this.#electionMs, this.scheduler.now);
+    if (this.#wellSince !== undefined) this.history.healthy(this.#wellSince, this.scheduler.now);
     return this.history.finish({
       capacities: new Map(numbered("pool", pools).map((name) => [name, capacity])),
-      // A client that is slow by `drift` against a server that is fast by as much.
-      drift: 2.5 * this.plan.drift,
+      drift: this.#driftBound,
       lockDelayMs,
       remembered: this.plan.ownIds ? 300 : 2,
     });
+  }
+
+  /** A client that is slow by `drift` against a server that is fast by as much. */
+  get #driftBound(): number {
+    return 2.5 * this.plan.drift;
   }
 
   /** Ten longest election timeouts: by then there is a leader, whatever was before. */
@@ -362,7 +380,7 @@ export class World implements FaultWorld {
     let answered = 0;
     let wasSafe = false;
     const look = (): void => {
-      const now = this.recorder.counts["acknowledged"] ?? 0;
+      const now = this.history.answered;
       const isSafe = this.#isQuorumSafe();
       const part = { operations: now - answered, ms: everyMs };
       if (this.#servingSince === undefined && this.leader() !== undefined)
@@ -413,13 +431,13 @@ export class World implements FaultWorld {
 
   /** Members from which something may have reached it since the last look, itself among them. */
   #hears(member: SimMember, passedMs: number): number {
-    // A link that goes on and off may have been on between two looks.
-    if (this.plan.faults.includes("flap")) return this.members.length;
     const since = this.scheduler.now - passedMs;
     const heard = this.members.filter(
       (other) =>
         other === member ||
-        (other.wasAliveSince(since) && !other.isPaused && !this.network.isCut(other.name, member.name)),
+        (other.wasAliveSince(since) &&
+          !other.isPaused &&
+          !this.network.isCutSince(other.name, member.name, since)),
     );
     return heard.length;
   }
@@ -445,7 +463,8 @@ export class World implements FaultWorld {
       member.disk.heal();
       if (!member.isUp && !member.disk.isRefused) member.start();
     }
-    for (const client of this.clients) client.stopSoon();
+    // Somebody who leaves without a word now: all that is well must get rid of its session in time.
+    if (random.chance(0.5)) random.pick(this.clients).crash();
   }
 
   #breakForGood(member: SimMember, isCutOff: boolean): void {
@@ -458,19 +477,48 @@ export class World implements FaultWorld {
     }
   }
 
-  /** Within ten election timeouts a leader; within the longest session equal states and every operation answered. */
+  /** Within ten longest election timeouts a leader serves. */
+  #untilWell(): void {
+    const { scheduler } = this;
+    const by = scheduler.now + this.#electionMs;
+    for (;;) {
+      this.#pass(250);
+      const isDiskWell = this.#core.every(({ disk }) => disk.isRefused || !disk.isBroken);
+      if (isDiskWell && this.#coreLeader() !== undefined) break;
+      if (scheduler.now >= by)
+        throw new Violation("liveness-leader", `no leader serves ${this.#electionMs} ms after the healing`);
+    }
+    this.#wellSince = scheduler.now;
+    this.recorder.note("run", "well");
+  }
+
+  /** All is well, and clients look: for as long as anything may outlive its time, and a bit (L10, L11). */
+  #watchOver(): void {
+    const { ttlMs } = this.plan;
+    for (const client of this.clients) client.lookOn();
+    this.#pass(
+      Math.max(latestExpiryMs(ttlMs, this.#driftBound), latestCancelMs(graceMaxMs, this.#driftBound)) + 1_500,
+    );
+  }
+
+  /** Within the longest session equal states, and every operation answered. */
   #untilQuiet(): void {
     const { scheduler } = this;
-    const leaderBy = scheduler.now + this.#electionMs;
-    const limit = leaderBy + 4 * this.plan.ttlMs + 30_000;
+    const limit = scheduler.now + 4 * this.plan.ttlMs + 30_000;
     while (scheduler.now < limit) {
-      scheduler.runUntil(scheduler.now + 250, () => false);
-      for (const member of this.#core) if (!member.isUp && !member.disk.isRefused) member.start();
-      if (scheduler.now >= leaderBy && this.#coreLeader() === undefined)
-        throw new Violation("liveness-leader", `no leader serves ${this.#electionMs} ms after the healing`);
+      this.#pass(250);
       if (this.#unrest() === undefined) return;
     }
     throw new Violation("liveness", this.#unrest() ?? "quiet at last");
+  }
+
+  /** Who ends by itself is started again. */
+  #pass(ms: number): void {
+    const until = this.scheduler.now + ms;
+    while (this.scheduler.now < until) {
+      this.scheduler.runUntil(Math.min(until, this.scheduler.now + 250), () => false);
+      for (const member of this.#core) if (!member.isUp && !member.disk.isRefused) member.start();
+    }
   }
 
   #coreLeader(): SimMember | undefined {
