@@ -469,7 +469,7 @@ export class SimClient implements Believer {
   *#thread(session: Session, thread: number): Routine {
     const { random, thinkMs } = this.#o;
     while (!this.#isStopping && this.#isTrusted(session)) {
-      const longestMs = this.#isRushing() ? 1 : this.#isLookingOn ? Math.max(thinkMs, 1_000) : thinkMs;
+      const longestMs = this.#isRushing() ? 3 : this.#isLookingOn ? Math.max(thinkMs, 3_000) : thinkMs;
       yield* this.#process.sleep(random.next() * longestMs);
       if (!this.#isTrusted(session)) break;
       if (this.#isLookingOn && random.chance(0.6)) yield* this.#lookName();

@@ -120,7 +120,7 @@ export function planOf(seed: number): Plan {
   return {
     ...common,
     members: random.pick([3, 3, 3, 3, 5, 5, 1]),
-    faultyMs: random.between(22, 42) * 1_000,
+    faultyMs: random.between(14, 28) * 1_000,
     loss: some(0.4, random.next() * 0.2, 0),
     duplication: some(0.5, random.next() * 0.3, 0),
     delayMax: some(0.2, random.between(5, 60), 1.5),
@@ -156,17 +156,18 @@ function sizesOf(
   | "wholeEvery"
 > {
   const isCrowd = random.chance(0.03);
+  const clients = isCrowd ? random.pick([20, 40, 200]) : random.between(2, 7);
   return {
-    clients: isCrowd ? random.pick([20, 40, 200]) : random.between(2, 7),
+    clients,
     threads: isCrowd ? 1 : random.between(1, 4),
     locks: isCrowd ? random.between(1, 20) : random.between(1, 8),
     pools: random.pick([0, 1, 1, 2]),
     lockDelayMs: random.pick([0, 200, 200, 1_000]),
-    thinkMs: isCrowd ? 2_000 : random.pick([1, 50, 200, 800]),
+    thinkMs: isCrowd ? Math.max(2_000, 40 * clients) : random.pick([1, 50, 200, 800]),
     holdMs: isCrowd ? 100 : random.pick([5, 10, 10, 20, 300, 3_000]),
-    calmMs: 3_000,
+    calmMs: 2_000,
     everyMs: random.pick([600, 1_300, 2_600]),
-    wholeEvery: isCrowd ? 301 : random.pick([7, 31, 101, 101]),
+    wholeEvery: isCrowd ? 601 : random.pick([31, 101, 307, 307]),
   };
 }
 

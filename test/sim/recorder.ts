@@ -108,9 +108,12 @@ export class Recorder {
 
   /** One line of the trace: true time, who, what. */
   note(who: string, text: string): void {
-    const line = `${this.#o.now().toFixed(3).padStart(12)} ${who.padEnd(4)} ${text}`;
-    this.#hasher.text(line);
-    if (this.#o.keepLines) this.lines.push(line);
+    const now = this.#o.now();
+    this.#hasher
+      .uint(Math.floor(now * 1_000))
+      .text(who)
+      .text(text);
+    if (this.#o.keepLines) this.lines.push(`${now.toFixed(3).padStart(12)} ${who.padEnd(4)} ${text}`);
   }
 
   get traceHash(): number {
