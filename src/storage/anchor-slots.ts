@@ -132,7 +132,7 @@ function encodeSlot(state: AnchorState, sequence: number): Uint8Array {
   view.setFloat64(24, state.step, true);
   let offset = headerBytes;
   for (const text of [state.clusterId, state.memberId, state.vote ?? ""]) {
-    const encoded = new TextEncoder().encode(text);
+    const encoded = encoder.encode(text);
     assert(offset + 2 + encoded.length <= crcOffset, "the anchor's names fit its slot", { text });
     view.setUint16(offset, encoded.length, true);
     bytes.set(encoded, offset + 2);
@@ -141,6 +141,8 @@ function encodeSlot(state: AnchorState, sequence: number): Uint8Array {
   view.setUint32(crcOffset, crc32(bytes, 0, crcOffset), true);
   return bytes;
 }
+
+const encoder = new TextEncoder();
 
 /** The slot at its place, or undefined when it is torn, flipped, missing or belongs to the other place. */
 function readSlot(file: Uint8Array, place: 0 | 1): Slot | undefined {

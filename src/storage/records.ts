@@ -62,8 +62,10 @@ export function decodeKey(key: Uint8Array): StoreKey {
   return { kind: "entry", index: safeInteger(index, "key", 1) };
 }
 
+const encoder = new TextEncoder();
+
 export function encodeHead(head: StoreHead): Uint8Array {
-  const vote = new TextEncoder().encode(head.hardState.votedFor ?? "");
+  const vote = encoder.encode(head.hardState.votedFor ?? "");
   const bytes = new Uint8Array(headBytes + vote.length + crcBytes);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, recordFormat);
@@ -97,7 +99,7 @@ export function decodeHead(bytes: Uint8Array): StoreHead {
 }
 
 export function encodeFounding(record: FoundingRecord): Uint8Array {
-  const text = new TextEncoder().encode(foundingText(record));
+  const text = encoder.encode(foundingText(record));
   const bytes = new Uint8Array(1 + text.length + crcBytes);
   bytes[0] = recordFormat;
   bytes.set(text, 1);

@@ -90,13 +90,20 @@ function isPassedWithoutGrant(
 }
 
 /** By when it was granted at the latest. */
-function heldBy({ sightings }: ClaimFacts): number {
-  return sightings.reduce(
+function heldBy(claim: ClaimFacts): number {
+  const known = heldTimes.get(claim);
+  if (known !== undefined) return known;
+  const time = claim.sightings.reduce(
     (first, { wasHeld, operation: { answeredAt = Infinity } }) =>
       wasHeld ? Math.min(first, answeredAt) : first,
     Infinity,
   );
+  heldTimes.set(claim, time);
+  return time;
 }
+
+/** Every waiter asks for it of every claim that was granted meanwhile. */
+const heldTimes = new WeakMap<ClaimFacts, number>();
 
 function finding(waiter: ClaimFacts, { claim, fence }: Granted): Finding {
   const detail = `${claim.claimId} (fence ${fence}) passed ${waiter.claimId}, which waited for ${waiter.asked?.name} before it was asked for`;

@@ -32,7 +32,7 @@ import {
 } from "../check/answers.ts";
 import type { Asked } from "../check/history.ts";
 import { ClientHttp } from "./client-http.ts";
-import type { Calling, HistoryWriter } from "./history.ts";
+import type { Calling, HistoryWriter, Neglect } from "./history.ts";
 import type { HttpAnswer, HttpRequestSent, SimMember } from "./member.ts";
 import type { SimNetwork } from "./network.ts";
 import { ClientProcess, type Routine, until } from "./process.ts";
@@ -85,6 +85,8 @@ interface Session {
   threads: number;
   isOver: boolean;
   readonly holds: Hold[];
+  /** Claims that its threads walked away from. */
+  readonly neglected: Neglect[];
 }
 
 interface Wanted extends Asked {
@@ -381,6 +383,7 @@ export class SimClient implements Believer {
       threads: 0,
       isOver: false,
       holds: [],
+      neglected: [],
     };
   }
 
@@ -606,7 +609,7 @@ export class SimClient implements Believer {
         if (!isCopied && this.#walksAway(first)) {
           recorder.count("walked away");
           this.#left(calling, attemptAt);
-          calling.unattended(claimId, this.#o.graceMaxMs);
+          session.neglected.push(calling.unattended(claimId, this.#o.graceMaxMs));
           this.#acquiring.delete(calling);
           this.#done(label);
           return undefined;
@@ -834,7 +837,11 @@ export class SimClient implements Believer {
 
   *#pollClaims(session: Session): Routine {
     const target = `/v1/sessions/${session.id}/claims?since=0&pollMs=${this.#o.random.pick([0, 200])}`;
+    // Whoever asks for all of them attends each, for as long as it asks.
+    const { neglected } = session;
+    for (const claim of neglected) claim.begun();
     yield* this.#look(target);
+    for (const claim of neglected) claim.ended();
   }
 
   /** Plays the operator: ends somebody's session, perhaps its own. Once, whatever comes of it. */

@@ -206,6 +206,11 @@ export class SimDisk {
     return this.#isDamaged;
   }
 
+  /** True time; syncs hang before it. */
+  get stalledUntil(): number {
+    return this.#stalledUntil;
+  }
+
   /** Full, or hanging. */
   get isBroken(): boolean {
     return this.#isFull || this.#o.scheduler.now < this.#stalledUntil;

@@ -5,6 +5,13 @@ import type { Abandoned, Belief, Healthy, History, Operation, Unattended, Use } 
 
 type Facts<T> = T extends Operation ? Omit<T, "id" | "sentAt" | "answeredAt" | "revision" | "answer"> : never;
 
+/** A claim that nobody attends, but by looking at all claims of its session. */
+export interface Neglect {
+  /** From now on until `ended` it is attended. */
+  begun(): void;
+  ended(): void;
+}
+
 /** One operation under way. */
 export interface Calling {
   /** What came of it; never called when nobody was told. */
@@ -14,7 +21,7 @@ export interface Calling {
   /** Its client hung up, or let nobody poll: not before this. */
   left(at: number): void;
   /** Its client walked away from it while it waited, and lives on. The server may let it wait so long. */
-  unattended(claimId: string, graceMs: number): void;
+  unattended(claimId: string, graceMs: number): Neglect;
 }
 
 export class HistoryWriter {
@@ -39,9 +46,8 @@ export class HistoryWriter {
   call(facts: Facts<Operation>): Calling {
     const at = this.#operations.length;
     const sentAt = this.#now();
-    const change = (part: object): void => {
-      this.#operations[at] = { ...this.#operations[at], ...part } as Operation;
-    };
+    // In place: there are thousands of them, and nobody looks before the end.
+    const change = (part: object): void => void Object.assign(this.#operations[at] as Operation, part);
     this.#operations.push({
       ...facts,
       id: at + 1,
@@ -64,7 +70,12 @@ export class HistoryWriter {
         const operation = this.#operations[at] as Operation;
         if (operation.kind === "acquire" && operation.leftAt === undefined) change({ leftAt: time });
       },
-      unattended: (claimId, graceMs) => this.#unattended.push({ claimId, at: this.#now(), graceMs }),
+      unattended: (claimId, graceMs) => {
+        const place = this.#unattended.length;
+        const since = (time: number): void => void (this.#unattended[place] = { claimId, at: time, graceMs });
+        since(this.#now());
+        return { begun: () => since(Infinity), ended: () => since(this.#now()) };
+      },
     };
   }
 

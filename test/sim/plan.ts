@@ -120,7 +120,7 @@ export function planOf(seed: number): Plan {
   return {
     ...common,
     members: random.pick([3, 3, 3, 3, 5, 5, 1]),
-    faultyMs: random.between(14, 28) * 1_000,
+    faultyMs: random.between(10, 22) * 1_000,
     loss: some(0.4, random.next() * 0.2, 0),
     duplication: some(0.5, random.next() * 0.3, 0),
     delayMax: some(0.2, random.between(5, 60), 1.5),

@@ -277,6 +277,12 @@ export class Recorder {
 
   /** Holds that this entry ended: what they leave behind, judged from their facts and not with the machine's barriers. */
   #noteEnds(state: LockState): void {
+    // What was granted and ended by one and the same entry stood in no state that anybody saw.
+    for (const { claim, state: became } of state.changes) {
+      const [asked] = claim.asked;
+      if (became !== "held" || claim.state !== "ended" || asked === undefined) continue;
+      this.#hold(state, claim, asked.kind === "semaphore" ? asked.permits : 1);
+    }
     for (const [id, { claim, lockDelayMs, permits }] of this.#held) {
       const now = state.claims.get(id) ?? claim;
       if (now.state === "held") {
@@ -343,8 +349,12 @@ export class Recorder {
     if (claim.enqueuedRevision < state.revision && (claim.waitDeadline ?? Infinity) <= state.now)
       throw new Violation("I5-dead-session", `${claim.id} is granted although its wait is over`);
     this.#checkClosed(state, name, claim);
+    this.#hold(state, claim, wantOf(claim).permits);
+  }
+
+  #hold(state: LockState, claim: Claim, permits: number): void {
     const lockDelayMs = claim.lockDelayMs ?? claim.session.lockDelayMs ?? state.settings?.lockDelayMs ?? 0;
-    this.#held.set(claim.id, { claim, lockDelayMs, permits: wantOf(claim).permits });
+    this.#held.set(claim.id, { claim, lockDelayMs, permits });
   }
 
   /** I8, from what ended and how alone. */

@@ -480,7 +480,8 @@ export class World implements FaultWorld {
   /** Within ten longest election timeouts a leader serves. */
   #untilWell(): void {
     const { scheduler } = this;
-    const by = scheduler.now + this.#electionMs;
+    const stalledUntil = Math.max(...this.#core.map(({ disk }) => disk.stalledUntil));
+    const by = Math.max(scheduler.now, stalledUntil) + this.#electionMs;
     for (;;) {
       this.#pass(250);
       const isDiskWell = this.#core.every(({ disk }) => disk.isRefused || !disk.isBroken);
