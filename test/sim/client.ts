@@ -63,6 +63,8 @@ export interface ClientOptions {
   readonly rates: { readonly clock: number; readonly wall: number };
   /** No setting lets a claim wait longer for somebody who attends it. */
   readonly graceMaxMs: number;
+  /** Members answer within seconds when all is well. */
+  readonly isPrompt: boolean;
   /** From then on everything that is asked must be answered; undefined: not yet. */
   readonly wellSince: () => number | undefined;
   readonly cancelOnDisconnect: boolean;
@@ -427,8 +429,9 @@ export class SimClient implements Believer {
     if (told.kind === "denied") throw new Violation("renewals-are-taken", told.code);
     const grant = grantOf(answer);
     this.#step(session, { kind: "answered", nowMs: this.#now(), grant });
-    const ended = new Set(grant.ended.map(({ claimId }) => claimId));
-    if (ended.size === 0) return;
+    if (grant.ended.length === 0) return;
+    // What the lease machine makes of it, which every client goes by.
+    const ended = new Set(session.lease.ended.map(({ claimId }) => claimId));
     // It stops before it says that it has seen it.
     recorder.note(this.name, `is told of ends: ${[...ended].join(" ")}`);
     recorder.count("told of ends");
@@ -547,7 +550,7 @@ export class SimClient implements Believer {
   }
 
   *#acquire(session: Session, wanted: Wanted): Routine<Hold | undefined> {
-    const { random, recorder, scheduler, wellSince } = this.#o;
+    const { random, recorder, scheduler, isPrompt, wellSince } = this.#o;
     const { claimId, mode, waitMs } = wanted;
     const label = `acquire ${claimId}`;
     this.#begin(label);
@@ -580,7 +583,7 @@ export class SimClient implements Believer {
       if (answer === undefined || isUndecided(answer)) {
         if (!this.#isTrusted(session)) break;
         if (this.#now() >= giveUpAt) {
-          if (!isImpatient && begunAt >= (wellSince() ?? Infinity))
+          if (isPrompt && !isImpatient && begunAt >= (wellSince() ?? Infinity))
             throw new Violation(
               "liveness-answer",
               `nobody answered ${label} for ${patienceMs} ms, and all is well`,
@@ -609,7 +612,7 @@ export class SimClient implements Believer {
         if (!isCopied && this.#walksAway(first)) {
           recorder.count("walked away");
           this.#left(calling, attemptAt);
-          session.neglected.push(calling.unattended(claimId, this.#o.graceMaxMs));
+          if (isPrompt) session.neglected.push(calling.unattended(claimId, this.#o.graceMaxMs));
           this.#acquiring.delete(calling);
           this.#done(label);
           return undefined;

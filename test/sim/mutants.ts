@@ -380,11 +380,11 @@ export const mutants: readonly Mutant[] = [
     file: "src/raft/replication.ts",
     changes: [
       [
-        "own.matchIndex = Math.max(own.matchIndex, state.durableIndex);",
-        "own.matchIndex = Math.max(own.matchIndex, lastIndex(state.log));",
+        "(voter) => progressOf(state, voter).matchIndex);",
+        "(voter) => (voter === state.config.self ? lastIndex(state.log) : progressOf(state, voter).matchIndex));",
       ],
     ],
-    killedBy: ["acknowledged-means-durable"],
+    killedBy: ["acknowledged-means-durable", "no-crash"],
   },
   {
     name: "a heartbeat commits what the follower may not have",
@@ -582,7 +582,7 @@ export const mutants: readonly Mutant[] = [
         "#stamp(): number {\n    if (this.#isTimeProposed !== undefined) return Math.floor(Math.max(this.#raft.lastTime(), this.#host.wallMs()));\n    return this.#clock.stamp({",
       ],
     ],
-    killedBy: ["I10-expiry-too-early", "I10-belief", "L9-never-early", "truth-cause"],
+    killedBy: ["I10-expiry-too-early", "I10-belief", "L9-never-early", "truth-cause", "truth-gone"],
   },
   {
     name: "cluster time runs a fifth too fast",
@@ -850,7 +850,7 @@ export const mutants: readonly Mutant[] = [
     name: "a clean release is followed by a lock-delay",
     file: "src/locks/endings.ts",
     changes: [['released: "nothing",', 'released: "delay",']],
-    killedBy: ["witness-refusal", "truth-lost", "truth-code"],
+    killedBy: ["I6-handed-on", "witness-refusal", "truth-lost", "truth-code"],
     plan: { lockDelayMs: 1_000 },
   },
   {
@@ -916,7 +916,7 @@ export const mutants: readonly Mutant[] = [
         "this.#exchange.answer(200, { results: results.reverse() }, () => {",
       ],
     ],
-    killedBy: ["no-ghost-grants", "truth-code", "witness-claim", "I9-same-claim"],
+    killedBy: ["I10-belief", "no-ghost-grants", "truth-code", "witness-claim", "I9-same-claim"],
   },
   // ---- the client ----
   {
@@ -933,5 +933,42 @@ export const mutants: readonly Mutant[] = [
       lockDelayMs: 0,
       holdMs: 3_000,
     },
+  },
+  {
+    name: "elapsed time is that of the monotonic clock alone",
+    file: "src/client/elapsed.ts",
+    changes: [
+      [
+        "const stepMs = Math.max(ranMs, isOver ? wallRanMs : wallRanMs - wallGrainMs, 0);",
+        "const stepMs = Math.max(ranMs, 0);",
+      ],
+    ],
+    killedBy: ["I10-belief", "I10-expiry-too-early"],
+    plan: { faults: ["client-suspend"], drift: 0 },
+  },
+  {
+    name: "a claim that nobody polls waits on",
+    file: "src/node/attachments.ts",
+    changes: [
+      [
+        "return old.filter((claim) => !this.#isRequested(claim));",
+        'return old.filter((claim) => claim.id === "");',
+      ],
+    ],
+    killedBy: ["L11-never-unattended"],
+    plan: { cancelOnDisconnect: true, faults: [] },
+  },
+  {
+    name: "a lock-delay lasts twice as long as it was asked for",
+    file: "src/locks/barriers.ts",
+    changes: [["const delayUntil = endedAt + (claim", "const delayUntil = endedAt + 2 * (claim"]],
+    killedBy: ["I6-handed-on"],
+    plan: { lockDelayMs: 1_000, faults: ["client-crash"] },
+  },
+  {
+    name: "an acknowledged end is handed back late",
+    file: "src/locks/barriers.ts",
+    changes: [["  barrier.handBackUntil = 0;", "  barrier.handBackUntil += 0;"]],
+    killedBy: ["I6-handed-on", "no-crash"],
   },
 ];

@@ -2,6 +2,7 @@
  * What many runs come to, and whether they exercised what they must: a run that met no fault proves nothing. The floors
  * stand here; `main.ts` and the tests hold their runs to them.
  */
+import { faultKinds } from "./plan.ts";
 import type { RunResult, Traffic } from "./world.ts";
 
 export interface Totals {
@@ -90,6 +91,7 @@ export function shortcomings(totals: Totals, options: { readonly withSeldom: boo
 
 /** Must have happened in every hundred seeds or so. */
 export const sometimes: readonly string[] = [
+  ...faultKinds.map((kind) => `fault ${kind}`),
   "append sent",
   "check-quorum step-down",
   "crash",
@@ -132,11 +134,11 @@ export const sometimes: readonly string[] = [
   "unanswered no-leader",
   "use",
   "vote refused",
+  "walked away",
 ];
 
 /** Must have happened in every thousand. */
 export const seldom: readonly string[] = [
-  "bit rotten",
   "crash: unsynced bytes zeroed",
   "damaged member refused",
   "hung disk step-down",

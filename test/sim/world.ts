@@ -211,6 +211,8 @@ export class World implements FaultWorld {
             wall: 1 + (random.next() * 2 - 1) * drift,
           },
           graceMaxMs,
+          // Forced plans may have disks so slow that all is well, and everything still takes its time.
+          isPrompt: this.plan.diskMaxMs <= 20,
           wellSince: () => this.#wellSince,
           cancelOnDisconnect,
           threads,
