@@ -1,6 +1,6 @@
 /** All checkers of this folder, and what their rules are called. */
 import { beliefRule, checkBelief } from "./belief.ts";
-import { checkExactlyOnce, oneEndRule, oneFenceRule, sameClaimRule } from "./exactly-once.ts";
+import { checkExactlyOnce, oneEndRule, oneFenceRule, sameClaimRule, unheardRule } from "./exactly-once.ts";
 import { checkExpiry, earlyRule, lateRule } from "./expiry.ts";
 import { checkFenced, fencedRule, lostUpdateRule } from "./fenced.ts";
 import { checkFifo, fifoRule } from "./fifo.ts";
@@ -38,7 +38,11 @@ export const checkers: readonly NamedChecker[] = [
   { name: "fenced", check: checkFenced, rules: [fencedRule, lostUpdateRule] },
   { name: "fifo", check: checkFifo, rules: [fifoRule] },
   { name: "permits", check: checkPermits, rules: [permitsRule, overReleaseRule] },
-  { name: "exactly-once", check: checkExactlyOnce, rules: [sameClaimRule, oneEndRule, oneFenceRule] },
+  {
+    name: "exactly-once",
+    check: checkExactlyOnce,
+    rules: [sameClaimRule, oneEndRule, oneFenceRule, unheardRule],
+  },
   { name: "expiry", check: checkExpiry, rules: [earlyRule, lateRule] },
   { name: "unattended", check: checkUnattended, rules: [unattendedRule] },
   { name: "truth", check: checkTruth, rules: [goneRule, causeRule, lostRule, codeRule, delayRule] },

@@ -1,6 +1,6 @@
 /**
  * One claim id is one claim (SEMANTICS §3, I9, I4): all answers that name it agree on the fence, on the end and its
- * reason, and what has ended never comes back. A fence stands for one claim. Never looks at other claims of the name.
+ * reason, what has ended never comes back, and what was shown as held is not given back unasked. A fence stands for one claim. Never looks at other claims of the name.
  */
 import { type ClaimFacts, factsOf, isDecided, type Sighting } from "./facts.ts";
 import type { Checker, Finding } from "./history.ts";
@@ -8,6 +8,7 @@ import type { Checker, Finding } from "./history.ts";
 export const sameClaimRule = "I9-same-claim";
 export const oneEndRule = "I4-one-end";
 export const oneFenceRule = "I3-one-fence";
+export const unheardRule = "L12-given-back-unheard";
 
 export const checkExactlyOnce: Checker = (history) => {
   const facts = factsOf(history);
@@ -32,6 +33,7 @@ function disagreements(claim: ClaimFacts): readonly Finding[] {
     ...differing(claim, oneEndRule, "reasons", told, ({ reason }) => reason),
     ...differing(claim, oneEndRule, "ends", ended, ({ claimRevision }) => claimRevision),
     ...heldAndNever(claim, ended),
+    ...givenBack(claim, ended),
   ];
 }
 
@@ -54,6 +56,19 @@ function heldAndNever(claim: ClaimFacts, ended: readonly Sighting[]): readonly F
   const held = claim.sightings.find(({ wasHeld }) => wasHeld);
   if (never === undefined || held === undefined) return [];
   return [finding(claim, sameClaimRule, `ended as ${never.reason} and was held`, [never, held])];
+}
+
+/**
+ * A hold is given back for its client's silence only while no answer has told of it, to whoever asked for it or looked.
+ * That it stood in somebody's way is no harm: it did.
+ */
+function givenBack(claim: ClaimFacts, ended: readonly Sighting[]): readonly Finding[] {
+  const cancelled = ended.find(({ reason }) => reason === "cancelled");
+  const held = claim.sightings.find(
+    ({ as, operation }) => as === "held" && operation.answer?.kind !== "refused",
+  );
+  if (cancelled === undefined || held === undefined) return [];
+  return [finding(claim, unheardRule, "was shown as held, and was cancelled", [held, cancelled])];
 }
 
 /** Waiting, held, ended: an answer to what was sent later, or a read of a later entry, never shows an earlier stage. */

@@ -16,6 +16,7 @@ import type {
   Shown,
   Use,
 } from "./history.ts";
+import { latestCancelMs, unattendedRule } from "./unattended.ts";
 
 export interface Mutation {
   readonly name: string;
@@ -65,6 +66,8 @@ export const mutations: readonly Mutation[] = [
   { name: "an update that is lost", rules: ["I11-lost-update"], alone: "fenced", mutate: loseUpdate },
   { name: "a session that expires early", rules: ["L9-never-early"], alone: "expiry", mutate: expireEarly },
   { name: "a dead session that holds", rules: ["L10-never-late"], alone: "expiry", mutate: holdForEver },
+  { name: "a waiter that nobody attends", rules: [unattendedRule], alone: "unattended", mutate: waitOn },
+  { name: "a shown hold that is given back", rules: ["L12-given-back-unheard"], mutate: giveBackShown },
   { name: "a session that lives after its end", rules: ["truth-gone"], alone: "truth", mutate: liveAgain },
   { name: "a session that is forgotten", rules: ["truth-gone"], mutate: forget },
   { name: "a grant to a dead session", rules: ["I5-dead-session"], mutate: grantToDead },
@@ -493,6 +496,43 @@ function holdForEver(history: History, random: () => number): History | undefine
   };
   const healthy = [{ from: 0, to: Infinity }];
   return added({ ...until, healthy, abandoned: [{ sessionId, at: time }] }, look);
+}
+
+/** Its client walked away, its session lives on, all is well, and long after its grace it still waits. */
+function waitOn(history: History, random: () => number): History | undefined {
+  const acquire = pick(heldAcquires(history), random);
+  const renewal = acquire && factsOf(history).sessions.get(acquire.sessionId)?.renewals[0];
+  if (acquire === undefined || renewal === undefined) return undefined;
+  const { time, revision } = highest(history);
+  const late = time + latestCancelMs(1_000, history.drift) + 1;
+  const look: Bare<LookClaim> = {
+    kind: "look-claim",
+    client: "observer",
+    claimId: "claim-intruder",
+    sentAt: late,
+    answeredAt: late + 1,
+    revision,
+    answer: { kind: "waiting" },
+  };
+  const waits = acquireOf(acquire.asked, { sentAt: time, queuedAt: time, waitMs: 1_000_000, leftAt: time });
+  const unattended = [{ claimId: "claim-intruder", at: time, graceMs: 1_000 }];
+  return added(added({ ...history, healthy: [{ from: 0, to: Infinity }], unattended }, waits), look);
+}
+
+function giveBackShown(history: History, random: () => number): History | undefined {
+  const acquire = pick(heldAcquires(history), random);
+  if (acquire === undefined) return undefined;
+  const { time, revision } = highest(history);
+  const left = replaced(history, { ...acquire, leftAt: acquire.sentAt });
+  return added(left, {
+    kind: "look-claim",
+    client: "observer",
+    claimId: acquire.claimId,
+    sentAt: time + 1,
+    answeredAt: time + 2,
+    revision,
+    answer: { kind: "ended", reason: "cancelled", fence: acquire.answer.fence, claimRevision: revision },
+  });
 }
 
 function liveAgain(history: History, random: () => number): History | undefined {

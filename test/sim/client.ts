@@ -73,6 +73,7 @@ export interface ClientOptions {
   readonly rushUntil: number;
   readonly thinkMs: number;
   readonly holdMs: number;
+  readonly impatience: number;
   readonly strays: number;
   readonly ownIds: boolean;
 }
@@ -556,7 +557,7 @@ export class SimClient implements Believer {
     this.#begin(label);
     const calling = this.#callAcquire(session, wanted);
     this.#acquiring.add(calling);
-    const isImpatient = random.chance(0.03);
+    const isImpatient = random.chance(this.#o.impatience);
     const patienceMs = isImpatient ? random.between(1, 300) : waitMs + 6_000;
     const giveUpAt = this.#now() + patienceMs;
     const first = this.#acquireRequest(session, wanted);

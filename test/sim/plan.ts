@@ -20,6 +20,8 @@ export interface Plan {
   readonly lockDelayMs: number;
   /** Between two pieces of work of one thread, at most; before the first fault clients do not think at all. */
   readonly thinkMs: number;
+  /** Chance that an acquire is given up within 300 ms. */
+  readonly impatience: number;
   /** Longest hold, mostly a tenth of it. */
   readonly holdMs: number;
   /** Nothing is broken before this. */
@@ -114,7 +116,8 @@ export function planOf(seed: number): Plan {
   const random = createPrng(seed, "plan");
   const clock = random.pick(clocks);
   const basis = sizesOf(random);
-  const common = { ...clock, ...basis, ttlMs: ttlOf(random, clock), isFenced: true, without: [] };
+  const fixed = { impatience: 0.03, isFenced: true, without: [] };
+  const common = { ...clock, ...basis, ttlMs: ttlOf(random, clock), ...fixed };
   if (random.chance(0.06)) return { ...common, ...calmPlan(random) };
   const some = <T>(chance: number, value: T, otherwise: T): T => (random.chance(chance) ? value : otherwise);
   return {
@@ -176,7 +179,13 @@ function calmPlan(
   random: Prng,
 ): Omit<
   Plan,
-  keyof ReturnType<typeof sizesOf> | "tickMs" | "electionTicks" | "ttlMs" | "isFenced" | "without"
+  | keyof ReturnType<typeof sizesOf>
+  | "tickMs"
+  | "electionTicks"
+  | "ttlMs"
+  | "isFenced"
+  | "without"
+  | "impatience"
 > {
   return {
     members: random.pick([3, 5]),

@@ -38,6 +38,7 @@ const still: Plan = {
   downMaxMs: 100,
   cancelOnDisconnect: true,
   strays: 0,
+  impatience: 0.03,
   ownIds: true,
   wholeEvery: 1,
   isFenced: true,

@@ -219,6 +219,7 @@ export class World implements FaultWorld {
           rushUntil: this.plan.calmMs,
           thinkMs: this.plan.thinkMs,
           holdMs: this.plan.holdMs,
+          impatience: this.plan.impatience,
           strays: this.plan.strays,
           ownIds: this.plan.ownIds,
         }),
