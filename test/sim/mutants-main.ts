@@ -14,6 +14,8 @@ import { applyMutant, type Kill, type Kills, type Mutant, mutants, seedsMax } fr
 const place = "test/.artifacts/mutants";
 const record = "test/sim/mutants.json";
 const tsc = "node_modules/typescript/bin/tsc";
+/** Seed 1 happens to be a crowd of two hundred clients: it catches most of them, and takes its time. */
+const firstSeed = 2;
 /** A seed takes about a second. What takes so much longer turns in circles. */
 const seedMsMax = 120_000;
 
@@ -115,7 +117,7 @@ async function repeated(
 
 /** The first seed that kills it and lets the sound code pass. */
 async function searched(mutant: Mutant, main: string, seeds: number): Promise<Omit<Verdict, "mutant">> {
-  const kill = await firstKill(main, mutant.plan, { from: 1, seeds });
+  const kill = await firstKill(main, mutant.plan, { from: firstSeed, seeds });
   if (kill === undefined) return { kill, fault: `not caught within ${seeds} seeds` };
   return { kill, fault: faultOf(mutant, kill, await soundKill(mutant.plan, kill.seed)) };
 }

@@ -142,7 +142,7 @@ export const mutants: readonly Mutant[] = [
         "const result = this.#raft.propose(bytes, Math.max(this.#batchStamp ?? this.#stamp(), this.#raft.lastTime()));\n    this.#batchStamp = undefined;",
       ],
     ],
-    killedBy: ["I10-expiry-too-early", "I10-belief", "truth-cause"],
+    killedBy: ["L5-linearizability", "I10-expiry-too-early", "I10-belief", "truth-cause"],
     plan: {
       faults: ["disk-stall", "client-cut", "client-pause"],
       loss: 0,
@@ -659,7 +659,7 @@ export const mutants: readonly Mutant[] = [
     name: "a hold that was told is taken for unheard of",
     file: "src/node/attachments.ts",
     changes: [["this.#answered.add(claim.id);\n    // Its client is told", "// Its client is told"]],
-    killedBy: ["I10-belief", "truth-cause"],
+    killedBy: ["L12-given-back-unheard", "I10-belief", "truth-cause"],
   },
   // ---- the machine ----
   {
@@ -905,7 +905,7 @@ export const mutants: readonly Mutant[] = [
     changes: [
       ["claimView(claim, view), () => exchange.node.noteAnswered(claim.id));", "claimView(claim, view));"],
     ],
-    killedBy: ["I10-belief", "truth-cause"],
+    killedBy: ["L12-given-back-unheard", "I10-belief", "truth-cause"],
   },
   {
     name: "the results of a batch come in another order",
