@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { simulateSeeds } from "./seeds.ts";
 import { run } from "./world.ts";
 
-simulateSeeds(1, 60);
+simulateSeeds(1, 50);
 
 it("seeds that found a fault once stay sound", () => {
   const corpus = JSON.parse(readFileSync(new URL("corpus.json", import.meta.url), "utf8")) as {

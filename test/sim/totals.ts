@@ -124,7 +124,6 @@ export const sometimes: readonly string[] = [
   "session killed",
   "settings changed",
   "several granted at once",
-  "stale use refused",
   "stray copy",
   "told gone",
   "told of ends",
@@ -145,5 +144,6 @@ export const seldom: readonly string[] = [
   "outcome already-held",
   "outcome already-waiting",
   "outcome claim-conflict",
+  "stale use refused",
   "wiped member refused",
 ];
