@@ -39,11 +39,19 @@ export class ClientHttp {
     this.#o = options;
   }
 
-  /** One attempt: its answer, or undefined when none came within `limitMs` of the client's clock. */
-  attempt(sent: HttpRequestSent, limitMs: number): Wait<HttpAnswer | undefined> {
+  /**
+   * One attempt: its answer, or undefined when none came within `limitMs` of the client's clock. `asked` learns whom it
+   * goes to.
+   */
+  attempt(
+    sent: HttpRequestSent,
+    limitMs: number,
+    asked?: (member: SimMember) => void,
+  ): Wait<HttpAnswer | undefined> {
     return (resume) => {
       const { members, random, network, process, recorder, name } = this.#o;
       const member = members.find((each) => each.name === this.#leader) ?? random.pick(members);
+      asked?.(member);
       const life = process.life;
       let close: (() => void) | undefined;
       let isOver = false;

@@ -65,8 +65,8 @@ export interface ClientOptions {
   readonly graceMaxMs: number;
   /** Members answer within seconds when all is well. */
   readonly isPrompt: boolean;
-  /** From then on everything that is asked must be answered; undefined: not yet. */
-  readonly wellSince: () => number | undefined;
+  /** From now on whatever this member is asked must be answered. */
+  readonly isWell: (member: SimMember) => boolean;
   readonly cancelOnDisconnect: boolean;
   readonly threads: number;
   /** Until then it works as fast as it can, with the claims that it asks for. */
@@ -551,7 +551,7 @@ export class SimClient implements Believer {
   }
 
   *#acquire(session: Session, wanted: Wanted): Routine<Hold | undefined> {
-    const { random, recorder, scheduler, isPrompt, wellSince } = this.#o;
+    const { random, recorder, scheduler, isPrompt, isWell } = this.#o;
     const { claimId, mode, waitMs } = wanted;
     const label = `acquire ${claimId}`;
     this.#begin(label);
@@ -567,7 +567,8 @@ export class SimClient implements Believer {
     let missedAtMs = Infinity;
     let missedFrom = scheduler.now;
     let tries = 0;
-    const begunAt = scheduler.now;
+    /** Attempts at members of which all is well; a first one may be sent on. */
+    let unheard = 0;
     for (;;) {
       const sentAtMs = this.#now();
       const attemptAt = scheduler.now;
@@ -575,7 +576,9 @@ export class SimClient implements Believer {
       missedFrom = attemptAt;
       missedAtMs = sentAtMs + (sent.pollMs ?? 0) + 450;
       const whole = yield* until(
-        this.#http.attempt(sent, Math.min(attemptMs, Math.max(1, giveUpAt - sentAtMs))),
+        this.#http.attempt(sent, Math.min(attemptMs, Math.max(1, giveUpAt - sentAtMs)), (member) => {
+          if (isWell(member)) unheard++;
+        }),
       );
       const answer = whole === undefined ? undefined : fromBatch(sent, whole);
       const isCopied = this.#http.strays > straysBefore;
@@ -584,7 +587,7 @@ export class SimClient implements Believer {
       if (answer === undefined || isUndecided(answer)) {
         if (!this.#isTrusted(session)) break;
         if (this.#now() >= giveUpAt) {
-          if (isPrompt && !isImpatient && begunAt >= (wellSince() ?? Infinity))
+          if (isPrompt && !isImpatient && unheard > 2)
             throw new Violation(
               "liveness-answer",
               `nobody answered ${label} for ${patienceMs} ms, and all is well`,
@@ -608,6 +611,7 @@ export class SimClient implements Believer {
       }
       if (acquired.kind === "waiting") {
         calling.queued();
+        unheard = 0;
         if (!this.#isTrusted(session)) break;
         // A copy of it may arrive late, and is attended then.
         if (!isCopied && this.#walksAway(first)) {

@@ -213,7 +213,7 @@ export class World implements FaultWorld {
           graceMaxMs,
           // Forced plans may have disks so slow that all is well, and everything still takes its time.
           isPrompt: this.plan.diskMaxMs <= 20,
-          wellSince: () => this.#wellSince,
+          isWell: (member) => this.#wellSince !== undefined && this.#core.includes(member),
           cancelOnDisconnect,
           threads,
           rushUntil: this.plan.calmMs,
