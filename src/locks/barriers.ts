@@ -41,7 +41,12 @@ export function raiseBarrier(
   const { resources, endedAt, handBackUntil } = what;
   const delayUntil = endedAt + (claim.lockDelayMs ?? claim.session.lockDelayMs ?? lockDelayMs);
   const barrier: Barrier = { fence, resources, delayUntil, handBackUntil };
-  if (barrierEnd(barrier) <= state.now) return;
+  if (barrierEnd(barrier) > state.now) keepBarrier(state, barrier);
+}
+
+/** Files it under its fence and at its resources, behind those that are there. */
+export function keepBarrier(state: LockState, barrier: Barrier): void {
+  const { fence, resources } = barrier;
   state.barriers.set(fence, barrier);
   for (const claimed of resources) {
     ownBarriers(claimed.resource).add(barrier);

@@ -44,7 +44,7 @@ export function createSemaphore(state: LockState, name: string, capacity: number
   return semaphore;
 }
 
-function createLock(state: LockState, name: string): Lock {
+export function createLock(state: LockState, name: string): Lock {
   const lock: Lock = {
     kind: "lock",
     name,

@@ -279,7 +279,7 @@ function history(events: readonly (typeof event extends fc.Arbitrary<infer T> ? 
 }
 
 describe("in every history", () => {
-  const histories = fc.array(event, { maxLength: 60 });
+  const histories = fc.array(event, { maxLength: 60, size: "max" });
 
   test("nothing is believed past the last answered sending plus its lease", () => {
     fc.assert(
