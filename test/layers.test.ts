@@ -24,7 +24,14 @@ const layers: Readonly<Record<string, Layer>> = {
   locks: { pure: true, imports: ["base"], packages: [] },
   codec: {
     pure: true,
-    imports: ["base", "raft/types.ts", "locks/commands.ts", "locks/settings.ts"],
+    imports: [
+      "base",
+      "raft/types.ts",
+      "locks/commands.ts",
+      "locks/settings.ts",
+      "locks/image.ts",
+      "locks/records.ts",
+    ],
     packages: ["msgpackr"],
   },
   api: { pure: true, imports: ["base"], packages: [] },

@@ -6,10 +6,10 @@
  */
 import { Packr, Unpackr } from "msgpackr";
 import { unreachable } from "../base/assert.ts";
-import { compareText } from "../base/order.ts";
-import type { Command, KeepAliveItem, LockMode, Metadata, ResourceRequest } from "../locks/commands.ts";
-import { type SettingName, type Settings, settingNames } from "../locks/settings.ts";
-import { DecodeError, safeInteger } from "./entry.ts";
+import type { Command, KeepAliveItem, ResourceRequest } from "../locks/commands.ts";
+import { type SettingName, settingNames } from "../locks/settings.ts";
+import { DecodeError } from "./entry.ts";
+import { Fields, readMetadata, readName, readResource, readSettings, resourceFields } from "./fields.ts";
 
 const commandFormat = 3;
 const packr = new Packr({ useRecords: false });
@@ -30,10 +30,6 @@ const kindCodes = {
   "delete-semaphore": 12,
   "set-settings": 13,
 } as const satisfies Record<Command["kind"], number>;
-
-/** How a claim stands to a lock, or that it is for permits. */
-const modeCodes = { exclusive: 0, shared: 1 } as const satisfies Record<LockMode, number>;
-const permitsCode = 2;
 
 export function encodeCommand(command: Command): Uint8Array {
   // The packer's buffer is shared with later packs; the log keeps its own copy.
@@ -90,13 +86,6 @@ function fieldsOf(command: Command): readonly unknown[] {
     default:
       return unreachable(command);
   }
-}
-
-/** `[mode, name]` of a lock, `[2, name, permits, capacity or null]` of a semaphore. */
-function resourceFields(request: ResourceRequest): readonly unknown[] {
-  return request.kind === "lock"
-    ? [modeCodes[request.mode], request.name]
-    : [permitsCode, request.name, request.permits, request.capacity ?? null];
 }
 
 /** Throws DecodeError, and nothing else, for whatever bytes it is given. */
@@ -203,27 +192,6 @@ function readCommand(code: number, wallMs: number, fields: Fields): Command {
   }
 }
 
-function readSettings(fields: Fields): Settings {
-  const settings: Partial<Record<keyof Settings, number>> = {};
-  for (const name of settingNames) settings[name] = fields.integer(name);
-  fields.end();
-  return settings as Settings;
-}
-
-/** Keys sorted and distinct, as the proposer must have written them. */
-function readMetadata(fields: Fields): Metadata {
-  const pairs: [string, string][] = [];
-  while (!fields.isAtEnd()) {
-    const key = fields.text("metadata key", 65_536);
-    const previous = pairs[pairs.length - 1];
-    if (previous !== undefined && compareText(previous[0], key) >= 0) {
-      throw new DecodeError("metadata keys are not sorted");
-    }
-    pairs.push([key, fields.text("metadata value", 65_536)]);
-  }
-  return pairs;
-}
-
 function readItems(fields: Fields): readonly KeepAliveItem[] {
   const items: KeepAliveItem[] = [];
   while (!fields.isAtEnd())
@@ -238,29 +206,6 @@ function readResources(fields: Fields): readonly ResourceRequest[] {
   return [resource];
 }
 
-function readResource(fields: Fields): ResourceRequest {
-  const code = fields.integer("mode");
-  const name = readName(fields);
-  switch (code) {
-    case modeCodes.exclusive:
-      return { kind: "lock", name, mode: "exclusive" };
-    case modeCodes.shared:
-      return { kind: "lock", name, mode: "shared" };
-    case permitsCode: {
-      const permits = fields.integer("permits", 1);
-      return { kind: "semaphore", name, permits, capacity: fields.optionalInteger("capacity") };
-    }
-    default:
-      throw new DecodeError(`mode ${code} is unknown`);
-  }
-}
-
-function readName(fields: Fields): string {
-  const name = fields.text("name", 512);
-  if (name.length === 0) throw new DecodeError("a lock or semaphore needs a name");
-  return name;
-}
-
 function readChanges(fields: Fields): readonly (readonly [SettingName, number])[] {
   const changes: (readonly [SettingName, number])[] = [];
   while (!fields.isAtEnd()) {
@@ -269,62 +214,4 @@ function readChanges(fields: Fields): readonly (readonly [SettingName, number])[
     changes.push([name, fields.integer(name)]);
   }
   return changes;
-}
-
-/** Takes the fields of an array one after the other, each with the type it must have. */
-class Fields {
-  readonly #values: readonly unknown[];
-  #at = 0;
-
-  constructor(values: readonly unknown[]) {
-    this.#values = values;
-  }
-
-  isAtEnd(): boolean {
-    return this.#at >= this.#values.length;
-  }
-
-  end(): void {
-    if (!this.isAtEnd()) throw new DecodeError("a command has fields too many");
-  }
-
-  #next(what: string): unknown {
-    if (this.isAtEnd()) throw new DecodeError(`${what} is missing`);
-    return this.#values[this.#at++];
-  }
-
-  integer(what: string, minimum = 0): number {
-    return safeInteger(this.#next(what), what, minimum);
-  }
-
-  optionalInteger(what: string, minimum = 0): number | undefined {
-    const value = this.#next(what);
-    return value === null ? undefined : safeInteger(value, what, minimum);
-  }
-
-  optionalText(what: string, lengthMax: number): string | undefined {
-    if (this.#values[this.#at] !== null) return this.text(what, lengthMax);
-    this.#at++;
-    return undefined;
-  }
-
-  /** `lengthMax` in UTF-16 code units. */
-  text(what: string, lengthMax: number): string {
-    const value = this.#next(what);
-    if (typeof value !== "string" || value.length > lengthMax)
-      throw new DecodeError(`${what} is not a short string`);
-    return value;
-  }
-
-  flag(what: string): boolean {
-    const value = this.#next(what);
-    if (typeof value !== "boolean") throw new DecodeError(`${what} is not a boolean`);
-    return value;
-  }
-
-  list(what: string): Fields {
-    const value = this.#next(what);
-    if (!Array.isArray(value)) throw new DecodeError(`${what} is not an array`);
-    return new Fields(value);
-  }
 }

@@ -8,10 +8,13 @@ import { createPrng, type Prng } from "../../src/base/prng.ts";
 import { decodeCommand, encodeCommand } from "../../src/codec/command.ts";
 import { DecodeError, decodeEntry, encodeEntry } from "../../src/codec/entry.ts";
 import { createFrameDecoder, encodeFrame } from "../../src/codec/frame.ts";
+import { decodeImageRecord, encodeImageRecord } from "../../src/codec/image.ts";
 import { decodeMessage, encodeMessage } from "../../src/codec/message.ts";
 import type { Command } from "../../src/locks/commands.ts";
+import { imageOf } from "../../src/locks/image.ts";
 import { defaultSettings } from "../../src/locks/settings.ts";
 import type { Entry, Message } from "../../src/raft/types.ts";
+import { busy } from "../locks/histories.ts";
 
 const seed = Number(process.env["HOSTILE_SEED"] ?? 31);
 const wallMs = 1_790_000_000_000;
@@ -196,6 +199,18 @@ describe("hostile bytes", () => {
 
     expect(sound).toBeGreaterThan(1_000);
     expect(sound).toBeLessThan(120_000);
+  });
+
+  it("for a record of an image: the same", () => {
+    const samples = [...imageOf(busy())].map((record) => Uint8Array.from(encodeImageRecord(record)));
+
+    const sound = feed("image", 60_000, samples, (bytes) => {
+      const record = decodeImageRecord(bytes);
+      expect(decodeImageRecord(Uint8Array.from(encodeImageRecord(record)))).toEqual(record);
+    });
+
+    expect(sound).toBeGreaterThan(1_000);
+    expect(sound).toBeLessThan(40_000);
   });
 
   it("for a message: the same", () => {

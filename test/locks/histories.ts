@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { isBehind } from "../../src/locks/deadlines.ts";
 import type { Outcome } from "../../src/locks/outcomes.ts";
+import type { LockState } from "../../src/locks/records.ts";
 import type { Settings } from "../../src/locks/settings.ts";
 import { type AcquireOptions, Bench } from "./bench.ts";
 
@@ -177,3 +178,27 @@ function renewals(outcome: Outcome): readonly string[] {
 
 /** Up to 120 steps, as often long as short: by default ten would be usual, and hardly anybody would ever wait to the end. */
 export const history = fc.array(step, { minLength: 1, maxLength: 120, size: "max" });
+
+/** Of a machine in which everything is: holders, waiters, ended holds, barriers, tombstones. */
+export function busy(): LockState {
+  const { bench } = play(
+    [
+      ...Array.from({ length: 12 }, (_, i) => ({
+        kind: "acquire" as const,
+        session: i % 4,
+        claim: 0,
+        name: i % 3,
+        mode: "exclusive" as const,
+        permits: 2,
+        waitMs: 20_000,
+        maxHoldMs: i === 0 ? 500 : undefined,
+        owner: undefined,
+      })),
+      { kind: "pass", ms: 700, logged: true },
+      { kind: "keep", session: 0 },
+      { kind: "kill", session: 1 },
+    ],
+    {},
+  );
+  return bench.state;
+}

@@ -1,26 +1,17 @@
 /** A machine built from an image goes on as the one that it was taken of. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { decodeImageRecord, encodeImageRecord } from "../../src/codec/image.ts";
 import { stateHash } from "../../src/locks/canonical.ts";
 import { ImageError, ImageReader, type ImageRecord, imageOf } from "../../src/locks/image.ts";
 import { apply, createLockState } from "../../src/locks/machine.ts";
 import type { LockState } from "../../src/locks/records.ts";
 import { check } from "../prop.ts";
-import { history, play } from "./histories.ts";
+import { busy, history, play } from "./histories.ts";
 
-/** Through text, as a file would: nothing can be shared with the state that it was taken of. */
+/** Through bytes, as a file would: nothing can be shared with the state that it was taken of. */
 function copyOf(records: Iterable<ImageRecord>): readonly ImageRecord[] {
-  return [...records].map((record) => {
-    const text = JSON.stringify(record, (_key, value: unknown) => (value === undefined ? { $: 0 } : value));
-    return revived(JSON.parse(text)) as ImageRecord;
-  });
-}
-
-function revived(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(revived);
-  if (typeof value !== "object" || value === null) return value;
-  if ("$" in value) return undefined;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, revived(inner)]));
+  return [...records].map((record) => decodeImageRecord(Uint8Array.from(encodeImageRecord(record))));
 }
 
 function built(records: Iterable<ImageRecord>): LockState {
@@ -34,33 +25,10 @@ function said(outcome: unknown): string {
   const seen = new Set<unknown>();
   return JSON.stringify(outcome, (key, value: unknown) => {
     if (key === "session" || key === "resources" || key === "holders" || key === "queue") return undefined;
-    if (typeof value === "object" && value !== null && seen.size === seen.add(value).size) return "again";
-    return value;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    if (seen.size === seen.add(value).size) return "again";
+    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
   });
-}
-
-/** Of a machine in which everything is: holders, waiters, ended holds, barriers, tombstones. */
-function busy(): LockState {
-  const { bench } = play(
-    [
-      ...Array.from({ length: 12 }, (_, i) => ({
-        kind: "acquire" as const,
-        session: i % 4,
-        claim: 0,
-        name: i % 3,
-        mode: "exclusive" as const,
-        permits: 2,
-        waitMs: 20_000,
-        maxHoldMs: i === 0 ? 500 : undefined,
-        owner: undefined,
-      })),
-      { kind: "pass", ms: 700, logged: true },
-      { kind: "keep", session: 0 },
-      { kind: "kill", session: 1 },
-    ],
-    {},
-  );
-  return bench.state;
 }
 
 describe("an image", () => {
