@@ -88,8 +88,8 @@ interface Session {
   threads: number;
   isOver: boolean;
   readonly holds: Hold[];
-  /** Claims that its threads walked away from. */
-  readonly neglected: Neglect[];
+  /** Claims that its threads walked away from, by id. */
+  readonly neglected: Map<string, Neglect>;
 }
 
 interface Wanted extends Asked {
@@ -133,6 +133,8 @@ export class SimClient implements Believer {
   #elapsed: Elapsed;
   /** True time of the last reading of the clocks. */
   #readAt = 0;
+  /** True time at which its wall clock was set back last. */
+  #setBackAt = -Infinity;
   #sessions = 0;
   #session: Session | undefined;
   #sequencers: OldSequencer[] = [];
@@ -269,18 +271,21 @@ export class SimClient implements Believer {
   }
 
   pause(ms: number): boolean {
+    if (!this.#process.pause(ms)) return false;
     this.#o.recorder.note(this.name, `pauses for ${ms} ms`);
-    return this.#process.pause(ms);
+    return true;
   }
 
+  /** Not right after its wall clock was set back, nor the other way round: what one clock missed the other one hides. */
   suspend(ms: number): boolean {
+    if (this.#setBackAt >= this.#readAt || !this.#process.suspend(ms)) return false;
     this.#o.recorder.note(this.name, `is suspended for ${ms} ms`);
-    return this.#process.suspend(ms);
+    return true;
   }
 
-  /** Not backwards around a suspend: whoever has one clock that stood and one that was set back cannot know. */
   jumpWallClock(ms: number): boolean {
     if (ms < 0 && this.#process.wasSuspendedSince(this.#readAt)) return false;
+    if (ms < 0) this.#setBackAt = this.#o.scheduler.now;
     this.#o.recorder.note(this.name, `wall clock jumps by ${ms} ms`);
     this.#process.jumpWallClock(ms);
     return true;
@@ -386,7 +391,7 @@ export class SimClient implements Believer {
       threads: 0,
       isOver: false,
       holds: [],
-      neglected: [],
+      neglected: new Map(),
     };
   }
 
@@ -617,7 +622,7 @@ export class SimClient implements Believer {
         if (!isCopied && this.#walksAway(first)) {
           recorder.count("walked away");
           this.#left(calling, attemptAt);
-          if (isPrompt) session.neglected.push(calling.unattended(claimId, this.#o.graceMaxMs));
+          if (isPrompt) session.neglected.set(claimId, calling.unattended(claimId, this.#o.graceMaxMs));
           this.#acquiring.delete(calling);
           this.#done(label);
           return undefined;
@@ -687,6 +692,8 @@ export class SimClient implements Believer {
     const pool = { permits, capacity };
     if (random.chance(0.1)) {
       const what = mode === "permits" ? { semaphore: name, ...pool } : { lock: name, mode };
+      // It looks at another claim by the way, and so attends it: nobody knows until when.
+      session.neglected.get(`${session.ref}_1`)?.begun();
       return post("/v1/batch", {
         operations: [
           { op: "acquire", ...common, ...what },
@@ -827,7 +834,9 @@ export class SimClient implements Believer {
   *#lookClaim(session: Session): Routine {
     const claimId = `${session.ref}_${this.#o.random.between(1, Math.max(1, session.claims))}`;
     const calling = this.#o.history.call({ kind: "look-claim", client: this.name, claimId });
-    const answer = yield* this.#look(`/v1/claims/${claimId}?pollMs=0`);
+    const neglect = session.neglected.get(claimId);
+    const looking = this.#look(`/v1/claims/${claimId}?pollMs=0`);
+    const answer = yield* this.#attending(neglect === undefined ? [] : [neglect], looking);
     if (answer !== undefined) calling.answered(lookClaimAnswer(answer), revisionOf(answer));
   }
 
@@ -845,11 +854,16 @@ export class SimClient implements Believer {
 
   *#pollClaims(session: Session): Routine {
     const target = `/v1/sessions/${session.id}/claims?since=0&pollMs=${this.#o.random.pick([0, 200])}`;
-    // Whoever asks for all of them attends each, for as long as it asks.
-    const { neglected } = session;
+    yield* this.#attending([...session.neglected.values()], this.#look(target));
+  }
+
+  /** Whoever asks for a claim attends it, for as long as it asks; and a late copy does so later. */
+  *#attending<T>(neglected: readonly Neglect[], asking: Routine<T>): Routine<T> {
+    const straysBefore = this.#http.strays;
     for (const claim of neglected) claim.begun();
-    yield* this.#look(target);
-    for (const claim of neglected) claim.ended();
+    const answer = yield* asking;
+    if (this.#http.strays === straysBefore) for (const claim of neglected) claim.ended();
+    return answer;
   }
 
   /** Plays the operator: ends somebody's session, perhaps its own. Once, whatever comes of it. */

@@ -49,6 +49,12 @@ export interface DiskOptions {
   readonly memberId: string;
 }
 
+/** What of a log matters to who starts with it. */
+interface Kept {
+  readonly entries: readonly Entry[];
+  readonly hardState: HardState;
+}
+
 /** What a crash did to the bytes that were not synced. */
 export type CrashLeft = "nothing to lose" | "lost" | "kept" | "torn" | "zeroed";
 
@@ -75,10 +81,12 @@ export class SimDisk {
   #refusal: string | undefined;
   #wasRefused = false;
   #isDamaged = false;
+  /** What was handed over last, synced or not. */
+  #inFlight: readonly Change[] = [];
   /** The mirror in memory is what the bytes say. */
   #isKnown = false;
   /** What a start must find: what was on the platter before the last crash, with the step that was kept whole. */
-  #expected: { readonly entries: readonly Entry[]; readonly hardState: HardState } | undefined;
+  #expected: Kept | undefined;
 
   constructor(options: DiskOptions) {
     this.#o = options;
@@ -147,7 +155,7 @@ export class SimDisk {
     const batches = this.#ends.length;
     // All of the step may have been kept: then that is what a start finds, and nothing else.
     if (this.#recover() && this.#ends.length > batches)
-      this.#expected = { entries: this.#durable.slice(), hardState: this.#hardState };
+      this.#expected = changed(this.#expected, this.#inFlight);
     return left;
   }
 
@@ -222,9 +230,12 @@ export class SimDisk {
     this.#failsNext = false;
   }
 
-  wipe(): void {
+  /** False when there is nothing left to lose. */
+  wipe(): boolean {
+    if (this.#refusal !== undefined) return false;
     this.#isDamaged = true;
     this.#refuseFrom("missing: it is not a data directory");
+    return true;
   }
 
   #refuseFrom(why: string): void {
@@ -344,6 +355,7 @@ export class SimDisk {
           this.#later(boot, run, () => run(() => done(new Error("ENOSPC: no space left on device"))));
           return;
         }
+        this.#inFlight = changes;
         this.#log.append(changes);
         this.#later(boot, run, () => this.#sync(run, changes, done));
       },
@@ -404,6 +416,19 @@ function changesOf(fill: (batch: StepBatch) => void): readonly Change[] {
     put: (key, value) => changes.push({ key, value }),
   });
   return changes;
+}
+
+/** What there is after these changes. */
+function changed({ entries, hardState }: Kept, changes: readonly Change[]): Kept {
+  const after = { entries: entries.slice(), hardState };
+  for (const { key, value } of changes) {
+    const decoded = decodeKey(key);
+    if (decoded.kind === "head" && value !== undefined) after.hardState = decodeHead(value).hardState;
+    if (decoded.kind !== "entry") continue;
+    if (value === undefined) after.entries.length = Math.min(after.entries.length, decoded.index - 1);
+    else after.entries[decoded.index - 1] = decodeEntry(value);
+  }
+  return after;
 }
 
 /** Order of these strings is order of the keys. */

@@ -41,6 +41,8 @@ export class Faults {
 
   /** Faults that broke something so far. */
   count = 0;
+  /** The highest number of a fault. */
+  scheduled = 0;
 
   /** Schedules all faults. */
   schedule(seed: number): void {
@@ -51,12 +53,13 @@ export class Faults {
     for (let at = calmMs; at < calmMs + faultyMs; at += 0.1 * everyMs + random.next() * 1.8 * everyMs) {
       const kind = random.pick(faults);
       const own = ++number;
+      this.scheduled = number;
       if (without.includes(own)) continue;
       this.#world.scheduler.at(at, () => {
         if (this.#isOver) return;
         const isDone = this.#inject(kind, own, createPrng(seed, `fault ${own}`));
         // What found nothing to break proves nothing, and is not counted.
-        this.#world.recorder.count(isDone ? `fault ${kind}` : "fault without effect");
+        this.#world.recorder.count(isDone ? `fault ${kind}` : "fault without effect, or of another kind");
         if (isDone) this.count++;
       });
     }
@@ -103,6 +106,8 @@ export class Faults {
   #inject(kind: FaultKind, number: number, random: Prng): boolean {
     const { members, clients, scheduler, network, recorder } = this.#world;
     const victim = this.#victim(random);
+    // A cut from another one is a cut, but not what its name says.
+    const isLeader = victim === this.#world.leader();
     const others = members.filter((member) => member !== victim);
     const names = members.map(({ name }) => name);
     const clientNames = clients.map(({ name }) => name);
@@ -170,21 +175,25 @@ export class Faults {
       case "flap":
         return this.#flap(number, random, between([victim.name], without(names, [victim.name])));
       case "isolate-leader":
-        return this.#cut(
-          number,
-          between([victim.name], without([...names, ...clientNames], [victim.name])),
-          random.between(200, 8_000),
+        return (
+          this.#cut(
+            number,
+            between([victim.name], without([...names, ...clientNames], [victim.name])),
+            random.between(200, 8_000),
+          ) && isLeader
         );
       case "leader-from-peers":
-        return this.#cut(
-          number,
-          between([victim.name], without(names, [victim.name])),
-          random.between(200, 8_000),
+        return (
+          this.#cut(
+            number,
+            between([victim.name], without(names, [victim.name])),
+            random.between(200, 8_000),
+          ) && isLeader
         );
       case "client-cut":
         return this.#cut(number, between([random.pick(clientNames)], names), random.between(200, 5_000));
       case "clients-from-leader":
-        return this.#cut(number, between(clientNames, [victim.name]), random.between(200, 5_000));
+        return this.#cut(number, between(clientNames, [victim.name]), random.between(200, 5_000)) && isLeader;
       case "slow-link": {
         if (others.length === 0) return false;
         const undo = network.slow(victim.name, random.pick(others).name, random.between(20, 400));
@@ -206,8 +215,7 @@ export class Faults {
         if (!this.#world.mayLose(victim)) return false;
         this.#world.crash(victim, downMs);
         if (kind === "bit-rot") return victim.disk.rot();
-        victim.disk.wipe();
-        return true;
+        return victim.disk.wipe();
       }
       case "client-crash":
         random.pick(clients).crash();

@@ -1,7 +1,7 @@
 /**
  * Deliberately broken variants. Each is a patch of a source file: the product has no switch for being wrong.
  * The simulator must catch every one, by a rule it names; a checker that never failed proves nothing. With which seed
- * stands in `mutants.json`, found by a search from 1; `npm run mutants` runs them all.
+ * stands in `mutants.json`, found by a search from 2 on; `npm run mutants` runs them all.
  */
 import type { Plan } from "./plan.ts";
 
@@ -970,5 +970,28 @@ export const mutants: readonly Mutant[] = [
     file: "src/locks/barriers.ts",
     changes: [["  barrier.handBackUntil = 0;", "  barrier.handBackUntil += 0;"]],
     killedBy: ["I6-handed-on", "no-crash"],
+  },
+  {
+    name: "a renewal lasts four times as long as it should",
+    file: "src/locks/sessions.ts",
+    changes: [
+      [
+        "state.now + session.ttlMs);\n  session.graceLeftMs",
+        "state.now + 4 * session.ttlMs);\n  session.graceLeftMs",
+      ],
+    ],
+    killedBy: ["L10-never-late"],
+    plan: { faults: ["client-crash"], tickMs: 50, electionTicks: 15, ttlMs: 6_000, members: 3 },
+  },
+  {
+    name: "a leader of a later term steps down now and then",
+    file: "src/raft/raft.ts",
+    changes: [
+      [
+        "  maybeAbortTransfer(state);\n  const lastProof",
+        '  maybeAbortTransfer(state);\n  if (state.currentTerm > 1 && state.ticks - state.leaderSinceTick > 6 * electionTicks) return stepDown(state, "restless");\n  const lastProof',
+      ],
+    ],
+    killedBy: ["leader-stays"],
   },
 ];

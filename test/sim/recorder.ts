@@ -7,7 +7,7 @@ import { createHasher } from "../../src/base/hash.ts";
 import { stateHash } from "../../src/locks/canonical.ts";
 import { checkLockState } from "../../src/locks/invariants.ts";
 import type { Outcome } from "../../src/locks/outcomes.ts";
-import type { Claim, ClaimedResource, LockState, Resource } from "../../src/locks/records.ts";
+import type { Claim, ClaimedResource, LockState, Resource, Session } from "../../src/locks/records.ts";
 import type { Entry, Message, TraceEvent } from "../../src/raft/types.ts";
 import type { StoredState } from "../../src/storage/contract.ts";
 import type { CrashLeft } from "./disk.ts";
@@ -73,7 +73,13 @@ interface Closed extends Holding {
   readonly until: number;
   /** Its hand-back: over at this time, or when the session acknowledged that end. */
   readonly handBack:
-    | { readonly until: number; readonly sessionId: string; readonly revision: number }
+    | {
+        readonly until: number;
+        /** It may last until then. */
+        readonly latest: number;
+        readonly sessionId: string;
+        readonly revision: number;
+      }
     | undefined;
 }
 
@@ -87,6 +93,7 @@ export class Recorder {
   readonly #live = new Set<string>();
   /** Of sessions, after the last entry. */
   readonly #expiresAt = new Map<string, number>();
+  readonly #graceLeft = new Map<string, number>();
   readonly #held = new Map<string, Held>();
   readonly #closed = new Map<string, Closed[]>();
   readonly #lastGranted = new Map<string, number>();
@@ -303,7 +310,11 @@ export class Recorder {
         const mode = claimed.kind === "semaphore" ? "permits" : claimed.mode;
         // The entry that ended it may have renewed the session afterwards: what counts is how it stood before.
         const until = this.#expiresAt.get(session.id) ?? 0;
-        const handBack = isByOthers ? { until, sessionId: session.id, revision: end.revision } : undefined;
+        // Unless a fail-over's grace had moved it, which that renewal hides: that late it may be, not that it must be.
+        const latest = Math.max(until, this.#mayHaveMoved(session, end.revision) ? session.expiresAt : 0);
+        const handBack = isByOthers
+          ? { until, latest, sessionId: session.id, revision: end.revision }
+          : undefined;
         const closed = { mode, permits, until: end.at + lockDelayMs, handBack } as const;
         this.#closed.set(claimed.name, [...(this.#closed.get(claimed.name) ?? []), closed]);
       }
@@ -324,6 +335,7 @@ export class Recorder {
     }
     for (const session of state.sessions.values()) {
       this.#expiresAt.set(session.id, session.expiresAt);
+      this.#graceLeft.set(session.id, session.graceLeftMs);
       if (this.#opened.has(session.id)) continue;
       this.#opened.add(session.id);
       this.#live.add(session.id);
@@ -359,7 +371,7 @@ export class Recorder {
 
   /** I8, from what ended and how alone. */
   #checkClosed(state: LockState, name: string, claim: Claim): void {
-    const closed = this.#stillClosed(state, name);
+    const closed = this.#stillClosed(state, name).filter((each) => isClosed(state, each, "until"));
     const { mode } = wantOf(claim);
     const isShut = closed.some(
       (each) => each.mode === "exclusive" || (each.mode === "shared" && mode === "exclusive"),
@@ -376,9 +388,14 @@ export class Recorder {
   #stillClosed(state: LockState, name: string): readonly Closed[] {
     const before = this.#closed.get(name);
     if (before === undefined || before.length === 0) return [];
-    const closed = before.filter((each) => isClosed(state, each));
+    const closed = before.filter((each) => isClosed(state, each, "latest"));
     this.#closed.set(name, closed);
     return closed;
+  }
+
+  /** Grace was taken by this entry; or the session was renewed by it, which fills the grace up again. */
+  #mayHaveMoved(session: Session, revision: number): boolean {
+    return session.lastRenewal === revision || session.graceLeftMs < (this.#graceLeft.get(session.id) ?? 0);
   }
 
   /** Who holds and who waits, judged from the records alone and not with the machine's own eyes. */
@@ -460,9 +477,10 @@ export class Recorder {
   }
 }
 
-function isClosed(state: LockState, { until, handBack }: Closed): boolean {
+/** At least, or at the latest. */
+function isClosed(state: LockState, { until, handBack }: Closed, by: "until" | "latest"): boolean {
   if (until > state.now) return true;
-  if (handBack === undefined || handBack.until <= state.now) return false;
+  if (handBack === undefined || handBack[by] <= state.now) return false;
   const session = state.sessions.get(handBack.sessionId) ?? state.tombstones.get(handBack.sessionId);
   return session === undefined || session.seen < handBack.revision;
 }

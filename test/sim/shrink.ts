@@ -49,7 +49,9 @@ export function shrink(
   if (neededMs < whole.faultyMs) attempt({ faultyMs: neededMs }, `${neededMs} ms of faults`);
   const left = (): readonly number[] => {
     const { without = [] } = best;
-    return Array.from({ length: last.faults }, (_, i) => i + 1).filter((number) => !without.includes(number));
+    return Array.from({ length: last.planned }, (_, i) => i + 1).filter(
+      (number) => !without.includes(number),
+    );
   };
   for (let size = Math.max(1, left().length >> 1); size >= 1; size = size > 1 ? size >> 1 : 0) {
     for (let at = 0; at < left().length; ) {

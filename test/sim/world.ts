@@ -43,7 +43,9 @@ export interface RunResult {
   readonly calm: Traffic;
   /** While faults were under way and a majority could work. */
   readonly quorumSafe: Traffic;
+  /** Faults that broke something, and the highest number of a fault that was planned. */
   readonly faults: number;
+  readonly planned: number;
   readonly counts: Readonly<Record<string, number>>;
   readonly lines: readonly string[];
   readonly history: History;
@@ -85,6 +87,7 @@ export class World implements FaultWorld {
   #isHealed = false;
   /** Healed, with a leader that serves: from here on everything has its time. */
   #wellSince: number | undefined;
+  #changesBefore = 0;
   /** The members that must come to rest; others stay as broken as they are. */
   #core: readonly SimMember[] = [];
   #calm: Traffic = { operations: 0, ms: 0 };
@@ -349,6 +352,7 @@ export class World implements FaultWorld {
       calm: this.#calm,
       quorumSafe: this.#quorumSafe,
       faults: this.#faults.count,
+      planned: this.#faults.scheduled,
       counts: this.recorder.counts,
       lines: this.recorder.lines,
       history,
@@ -493,6 +497,7 @@ export class World implements FaultWorld {
         throw new Violation("liveness-leader", `no leader serves ${this.#electionMs} ms after the healing`);
     }
     this.#wellSince = scheduler.now;
+    this.#changesBefore = this.#leaderChanges;
     this.recorder.note("run", "well");
   }
 
@@ -511,9 +516,18 @@ export class World implements FaultWorld {
     const limit = scheduler.now + 4 * this.plan.ttlMs + 30_000;
     while (scheduler.now < limit) {
       this.#pass(250);
-      if (this.#unrest() === undefined) return;
+      if (this.#unrest() !== undefined) continue;
+      const changes = this.#leaderChanges - this.#changesBefore;
+      if (changes > 2) throw new Violation("leader-stays", `${changes} changes of leader while all was well`);
+      return;
     }
     throw new Violation("liveness", this.#unrest() ?? "quiet at last");
+  }
+
+  /** Elections that no death explains. */
+  get #leaderChanges(): number {
+    const { counts } = this.recorder;
+    return (counts["leader elected"] ?? 0) - (counts["crash"] ?? 0);
   }
 
   /** Who ends by itself is started again. */
