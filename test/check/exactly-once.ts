@@ -1,6 +1,7 @@
 /**
  * One claim id is one claim (SEMANTICS §3, I9, I4): all answers that name it agree on the fence, on the end and its
- * reason, what has ended never comes back, and what was shown as held is not given back unasked. A fence stands for one claim. Never looks at other claims of the name.
+ * reason, what has ended never comes back, and what was shown as held is not given back unasked. A fence stands for one
+ * claim. Never looks at other claims of the name.
  */
 import { type ClaimFacts, factsOf, isDecided, type Sighting } from "./facts.ts";
 import type { Checker, Finding } from "./history.ts";

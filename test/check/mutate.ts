@@ -94,6 +94,24 @@ function added(history: History, operation: Bare<Operation>): History {
   return { ...history, operations: [...history.operations, { ...operation, id } as Operation] };
 }
 
+/** At the end somebody looks at a hold and is told that it ended so. */
+function shownEnded(
+  history: History,
+  { claimId, answer }: ReturnType<typeof heldAcquires>[number],
+  reason: string,
+): History {
+  const { time, revision } = highest(history);
+  return added(history, {
+    kind: "look-claim",
+    client: "observer",
+    claimId,
+    sentAt: time + 1,
+    answeredAt: time + 2,
+    revision,
+    answer: { kind: "ended", reason, fence: answer.fence, claimRevision: revision },
+  });
+}
+
 function claimsIn(history: History): readonly ClaimFacts[] {
   return [...factsOf(history).claims.values()];
 }
@@ -522,17 +540,7 @@ function waitOn(history: History, random: () => number): History | undefined {
 function giveBackShown(history: History, random: () => number): History | undefined {
   const acquire = pick(heldAcquires(history), random);
   if (acquire === undefined) return undefined;
-  const { time, revision } = highest(history);
-  const left = replaced(history, { ...acquire, leftAt: acquire.sentAt });
-  return added(left, {
-    kind: "look-claim",
-    client: "observer",
-    claimId: acquire.claimId,
-    sentAt: time + 1,
-    answeredAt: time + 2,
-    revision,
-    answer: { kind: "ended", reason: "cancelled", fence: acquire.answer.fence, claimRevision: revision },
-  });
+  return shownEnded(replaced(history, { ...acquire, leftAt: acquire.sentAt }), acquire, "cancelled");
 }
 
 function liveAgain(history: History, random: () => number): History | undefined {
@@ -633,15 +641,5 @@ function tellLost(history: History, random: () => number): History | undefined {
 function endWithoutCause(history: History, random: () => number): History | undefined {
   const live = heldAcquires(history).filter(({ maxHoldMs }) => maxHoldMs === undefined);
   const acquire = pick(live, random);
-  if (acquire === undefined) return undefined;
-  const { time, revision } = highest(history);
-  return added(history, {
-    kind: "look-claim",
-    client: "observer",
-    claimId: acquire.claimId,
-    sentAt: time + 1,
-    answeredAt: time + 2,
-    revision,
-    answer: { kind: "ended", reason: "max-hold", fence: acquire.answer.fence, claimRevision: revision },
-  });
+  return acquire === undefined ? undefined : shownEnded(history, acquire, "max-hold");
 }

@@ -67,7 +67,7 @@ export function perSecond({ operations, ms }: Traffic): number {
 
 /** Below any of these the runs are red, however few found a fault. */
 export const floors = {
-  /** Answers a second before the first fault, and while faults left a majority able to work. */
+  /** Operations answered for good, a second, before the first fault, and while faults left a majority able to work. */
   calmPerSecond: 200,
   quorumSafePerSecond: 20,
   /** Share of operations that nobody was told of. */
