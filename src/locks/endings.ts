@@ -76,18 +76,27 @@ function endByOwnDeadline(state: LockState, claim: Claim, at: number, touched: S
   endClaim(state, claim, { reason: "wait-timeout", at, refusal: refusalFor(claimed, claim) }, touched);
 }
 
-/** Ends what is due of a live session's claims and was not swept yet, so that what it is told is complete. */
-export function settleClaimsOf(state: LockState, session: Session, touched: Set<Resource>): void {
+/**
+ * Ends those of a live session's claims whose own deadlines came up to `until` (cluster time, never after now) and were
+ * not swept yet.
+ */
+export function settleClaimsOf(
+  state: LockState,
+  session: Session,
+  until: number,
+  touched: Set<Resource>,
+): void {
   if (!isBehind(state)) return;
   for (const claim of session.claims.values()) {
     const own = ownDeadline(claim);
-    if (own <= state.now) endByOwnDeadline(state, claim, own, touched);
+    if (own <= until) endByOwnDeadline(state, claim, own, touched);
   }
 }
 
 /**
  * A session that is due is extended by the grace after a fail-over, as far as its budget goes, or it expires; both
  * dated at its deadline (SEMANTICS rules 4 and 6; T3, T4: neither dies in an election nor lives for ever by them).
+ * Holds of it that were due before it end before it is extended: they are handed back by the lease that they ended under.
  */
 export function settleSession(state: LockState, session: Session, touched: Set<Resource>): void {
   const { electionTimeoutMaxMs } = present(state.settings, "settings");
@@ -95,6 +104,7 @@ export function settleSession(state: LockState, session: Session, touched: Set<R
   const target = state.termStart + Math.min(session.ttlMs, 3 * electionTimeoutMaxMs);
   const extension = Math.min(target - session.expiresAt, session.graceLeftMs);
   if (extension > 0) {
+    settleClaimsOf(state, session, session.expiresAt - 1, touched);
     session.expiresAt += extension;
     session.graceLeftMs -= extension;
     if (session.expiresAt > state.now) {

@@ -25,7 +25,8 @@ export function liveSession(
   const session = state.sessions.get(sessionId);
   if (session !== undefined) {
     if (session.expiresAt <= state.now) settleSession(state, session, touched);
-    if (session.end === undefined) settleClaimsOf(state, session, touched);
+    // What it is told must be complete.
+    if (session.end === undefined) settleClaimsOf(state, session, state.now, touched);
     return session.end === undefined ? session : { kind: "session-ended", session };
   }
   const ended = state.tombstones.get(sessionId);

@@ -1,7 +1,8 @@
 /**
  * Due deadlines: each in its turn, with what follows from it. SEMANTICS rule 4.
- * A work budget bounds what one entry sweeps. It changes when an end is noticed, never what anybody is told: whoever
- * counts or describes what may be due sweeps the rest first.
+ * A work budget bounds what one entry sweeps. It changes when an end is noticed, never what is decided: whoever counts
+ * or describes what may be due sweeps the rest first. Cluster time does not stand still for the rest: in the moments
+ * until the leader's next entry a wait may run out that would have been granted.
  */
 import { unreachable } from "../base/assert.ts";
 import { barrierEnd, lowerBarrier } from "./barriers.ts";

@@ -78,4 +78,34 @@ describe("the same log with another budget says the same", () => {
     });
     expect(slow).toBe(fast);
   });
+
+  it("to a session that lost a hold before grace extended it", () => {
+    const [slow, fast] = [1, 1_000_000].map((sweepBudget) => {
+      const bench = new Bench({ sweepBudget, electionTimeoutMaxMs: 1_000 });
+      bench.open("s", { ttlMs: 6_000, lockDelayMs: 0 });
+      bench.time = 4_500;
+      bench.acquire("s", "first", { lock: "a", maxHoldMs: 500 });
+      bench.acquire("s", "second", { lock: "b", maxHoldMs: 500 });
+      bench.term();
+      // Its hold of b is handed back by now, the end of the lease under which it ended.
+      bench.time = 6_000;
+      bench.acquire("s", "again", { lock: "b" });
+      return bench.how("again");
+    });
+    expect(slow).toBe(fast);
+  });
+});
+
+it("a wait that runs out while the sweep is behind times out: time never stands still for it", () => {
+  const [slow, fast] = [1, 1_000_000].map((sweepBudget) => {
+    const bench = new Bench({ sweepBudget, electionTimeoutMaxMs: 500 });
+    for (const id of ["e1", "s0"]) bench.open(id, { ttlMs: 6_000, lockDelayMs: 0 });
+    bench.open("w", { ttlMs: 20_000, lockDelayMs: 0 });
+    bench.acquire("s0", "h");
+    bench.acquire("w", "c", { waitMs: 7_000 });
+    bench.pass(6_500);
+    bench.pass(1_000);
+    return bench.how("c");
+  });
+  expect([slow, fast]).toEqual(["ended: wait-timeout", "held"]);
 });

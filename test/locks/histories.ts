@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { isBehind } from "../../src/locks/deadlines.ts";
 import type { Outcome } from "../../src/locks/outcomes.ts";
-import type { LockState } from "../../src/locks/records.ts";
+import type { Claim, LockState } from "../../src/locks/records.ts";
 import type { Settings } from "../../src/locks/settings.ts";
 import { type AcquireOptions, Bench } from "./bench.ts";
 
@@ -94,6 +94,9 @@ export function play(
   for (const s of steps) {
     switch (s.kind) {
       case "pass":
+        // As the leader does: what the budget left over is proposed at once. Time that passes meanwhile may run out for
+        // a wait, or move a grant: that is "when" (see `budget.test.ts`), and no two budgets could agree on it.
+        sweepOut(bench);
         bench.time += s.ms;
         if (s.logged) bench.do({ kind: "advance-time" });
         break;
@@ -126,9 +129,7 @@ export function play(
         const id = `c${s.claim === 0 ? ++fresh : s.claim}`;
         const outcome = bench.acquire(`s${s.session}`, id, optionsOf(s));
         said.push(
-          outcome.kind === "claim"
-            ? `${outcome.kind} ${bench.how(id)} ${outcome.claim.end?.refusal?.reason} ${outcome.claim.end?.refusal?.queueLength}`
-            : outcome.kind,
+          outcome.kind === "claim" ? `claim ${bench.how(id)} ${whyNot(outcome.claim)}` : outcome.kind,
         );
         break;
       }
@@ -136,6 +137,8 @@ export function play(
         said.push(releaseText(bench.release(`s${s.session}`, `c${s.claim}`)));
         break;
       case "cancel": {
+        // Whoever knows a fence was told of the grant, so it was made.
+        if (s.isFenced) sweepOut(bench);
         const fence = bench.state.claims.get(`c${s.claim}`)?.grant?.fence;
         said.push(bench.cancel(`c${s.claim}`, s.isFenced ? fence : undefined).kind);
         break;
@@ -144,11 +147,22 @@ export function play(
   }
   // What was left over is swept now, and every end must be the same one.
   bench.do({ kind: "advance-time" });
-  while (isBehind(bench.state)) bench.do({ kind: "advance-time" });
+  sweepOut(bench);
   for (const { id, end } of bench.state.claims.values()) {
     if (end !== undefined) said.push(`${id} ${end.reason} at ${end.at}`);
   }
   return { bench, said };
+}
+
+/** Entries without a command until nothing that was due is left; cluster time stands still. */
+function sweepOut(bench: Bench): void {
+  while (isBehind(bench.state)) bench.do({ kind: "advance-time" });
+}
+
+/** A time-out is explained by what stood in the way when it was noticed, which is the budget's; a refusal is not. */
+function whyNot({ end }: Claim): string {
+  const refusal = end?.reason === "refused" ? end.refusal : undefined;
+  return `${refusal?.reason} ${refusal?.queueLength}`;
 }
 
 function releaseText(outcome: Outcome): string {
@@ -166,12 +180,15 @@ function optionsOf(s: Extract<Step, { readonly kind: "acquire" }>): AcquireOptio
   };
 }
 
-/** With what each was told of ended holds. */
+/** With what each was told of ended holds; in which order they were noticed is the budget's. */
 function renewals(outcome: Outcome): readonly string[] {
   if (outcome.kind !== "keep-alive") return [outcome.kind];
   return outcome.items.map((item) =>
     item.kind === "renewed"
-      ? `renewed ${item.unseenEnds.map(({ claimId, reason }) => `${claimId}:${reason}`).join()}`
+      ? `renewed ${item.unseenEnds
+          .map(({ claimId, reason }) => `${claimId}:${reason}`)
+          .sort()
+          .join()}`
       : item.kind,
   );
 }
