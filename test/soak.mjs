@@ -31,8 +31,11 @@ const soak = {
   sim: simulation.figures,
   chaos: chaos.figures,
 };
-process.stdout.write(`\n${soakTable(soak)}\n`);
-if (values.docs) {
+// A half that never came to its end has no figures.
+if (soak.sim !== null && soak.chaos !== null) process.stdout.write(`\n${soakTable(soak)}\n`);
+const isGreen = simulation.isGreen && chaos.isGreen;
+if (values.docs && !isGreen) process.stderr.write("soak: not green, so nothing was written into docs/\n");
+if (values.docs && isGreen) {
   writeFileSync(join(root, "docs/soak.json"), `${JSON.stringify(soak, undefined, 1)}\n`);
   const page = join(root, "docs/TESTING.md");
   const text = readFileSync(page, "utf8");
@@ -47,7 +50,7 @@ const totals = [simulation, chaos].reduce(
   [0, 0, 0],
 );
 process.stdout.write(`${totals[0]} passed, ${totals[1]} failed, ${totals[2]} skipped\n`);
-process.exit(simulation.isGreen && chaos.isGreen ? 0 : 1);
+process.exit(isGreen ? 0 : 1);
 
 /** Runs one half; its output passes through, its figures come back. */
 function part(script, args) {

@@ -3,8 +3,10 @@
  */
 import { checkHistory } from "../check/all.ts";
 import { fencedRule } from "../check/fenced.ts";
-import { encodeHistory, formatFindings } from "../check/format.ts";
+import { decodeHistory, encodeHistory, formatFindings } from "../check/format.ts";
 import type { Finding, History } from "../check/history.ts";
+
+export { checkers } from "../check/all.ts";
 
 export function judge(history: History): readonly Finding[] {
   return checkHistory(history);
@@ -17,6 +19,7 @@ export function isStaleWrite({ rule }: Finding): boolean {
 
 /** One JSON text a line. */
 export const historyLines = encodeHistory;
+export const historyOfLines = decodeHistory;
 
 /** Each finding with the operations around those that it names. */
 export const findingsText = formatFindings;

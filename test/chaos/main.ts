@@ -3,11 +3,11 @@
  * error, the figures to standard output; the last line is `N passed, N failed, N skipped`. What a failure leaves behind
  * is kept in test/.artifacts/chaos.
  */
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { probeDisks } from "./disks.ts";
 import { missingFor } from "./faults.ts";
-import { historyLines } from "./judge.ts";
+import { checkers, findingsText, historyLines, historyOfLines } from "./judge.ts";
 import { type ChaosOptions, help, parseOptions, UsageError } from "./options.ts";
 import { countsOf, type FaultCounts, momentsText, resultText, timelineText } from "./report.ts";
 import { type Left, type RunResult, runCluster } from "./run.ts";
@@ -25,8 +25,27 @@ export async function main(args: readonly string[], root: string): Promise<numbe
   }
   if (options.isHelp) process.stdout.write(help);
   if (options.isHelp) return 0;
+  if (options.judge !== undefined) return judgeFile(resolve(root, options.judge));
   const session = new ChaosSession(options, root);
   return session.run();
+}
+
+/** Judges a history that was kept, and says how long each checker took. */
+function judgeFile(path: string): number {
+  const history = historyOfLines(readFileSync(path, "utf8"));
+  process.stdout.write(`${history.operations.length} operations\n`);
+  let failed = 0;
+  for (const { name, check } of checkers) {
+    const began = performance.now();
+    const findings = check(history);
+    const ms = (performance.now() - began).toFixed(0);
+    process.stdout.write(`${name}: ${findings.length === 0 ? "kept" : "BROKEN"}, ${ms} ms\n`);
+    if (findings.length === 0) continue;
+    failed++;
+    process.stdout.write(`${findingsText(history, findings)}\n`);
+  }
+  process.stdout.write(`${checkers.length - failed} passed, ${failed} failed, 0 skipped\n`);
+  return failed === 0 ? 0 : 1;
 }
 
 interface Written {
@@ -38,6 +57,8 @@ interface Written {
   readonly faults: FaultCounts;
   readonly kept: string | undefined;
 }
+
+const historyName = "history.jsonl";
 
 /** More faults than this that came to nothing: then the run did not do what it says. */
 const vainShareMax = 0.15;
@@ -82,6 +103,8 @@ class ChaosSession {
       if (this.#isStopping) return;
       const share = Math.floor(faults / nodes.length) + (part < faults % nodes.length ? 1 : 0);
       if (share === 0) continue;
+      // What an older run of this seed has left is of no use beside this one's.
+      rmSync(this.#placeOf({ seed, nodes: count }), { recursive: true, force: true });
       const result = await runCluster({
         seed,
         nodes: count,
@@ -95,13 +118,16 @@ class ChaosSession {
           this.#open.add(end);
           return () => void this.#open.delete(end);
         },
+        onHistory: (history) => this.#write({ seed, nodes: count }, { [historyName]: historyLines(history) }),
         onCollapse: (left) => {
           if (!this.#isStopping)
             this.#keepFiles(left, { "timeline.txt": momentsText(left.timeline.moments) });
         },
       });
       const isBroken = result.checks.some((check) => !check.isKept);
-      const kept = isBroken || isKept ? this.#keep(result) : undefined;
+      const kept =
+        isBroken || isKept ? this.#keepFiles(result, { "timeline.txt": timelineText(result) }) : undefined;
+      if (kept === undefined) rmSync(this.#placeOf(result), { recursive: true, force: true });
       await result.dispose();
       const { figures, checks, findings } = result;
       const written = { seed, nodes: count, figures, checks, findings, faults: countsOf(result.done), kept };
@@ -110,21 +136,21 @@ class ChaosSession {
     }
   }
 
-  #keep(result: RunResult): string {
-    const { history } = result;
-    return this.#keepFiles(result, {
-      "timeline.txt": timelineText(result),
-      "history.jsonl": historyLines(history),
-    });
+  #placeOf({ seed, nodes }: Pick<Left, "seed" | "nodes">): string {
+    return join(this.#root, "test/.artifacts/chaos", `seed-${seed}-${nodes}-nodes`);
   }
 
-  /** Returns where they are. */
-  #keepFiles({ seed, nodes, logs }: Left, files: Readonly<Record<string, string>>): string {
-    const place = join(this.#root, "test/.artifacts/chaos", `seed-${seed}-${nodes}-nodes`);
-    rmSync(place, { recursive: true, force: true });
+  #write(run: Pick<Left, "seed" | "nodes">, files: Readonly<Record<string, string>>): void {
+    const place = this.#placeOf(run);
     mkdirSync(place, { recursive: true });
     for (const [name, text] of Object.entries(files)) writeFileSync(join(place, name), text);
-    for (const log of logs) if (existsSync(log)) copyFileSync(log, join(place, basename(log)));
+  }
+
+  /** Beside the history, when it came so far. Returns where they are. */
+  #keepFiles(left: Left, files: Readonly<Record<string, string>>): string {
+    const place = this.#placeOf(left);
+    this.#write(left, files);
+    for (const log of left.logs) if (existsSync(log)) copyFileSync(log, join(place, basename(log)));
     process.stderr.write(`chaos: what is left to look at is in ${place}\n`);
     return place;
   }

@@ -18,6 +18,8 @@ export interface ChaosOptions {
   /** Keep what was written also when nothing is wrong. */
   readonly isKept: boolean;
   readonly json: string | undefined;
+  /** A history that was kept, to be judged again in place of a run. */
+  readonly judge: string | undefined;
 }
 
 /** An argument is wrong; the message is for a person. */
@@ -36,6 +38,7 @@ Real clusters of the built program under faults of processes, links, disks and c
   --nodes 3|5   only clusters of that size; default one of 3, then one of 5
   --keep        keep history, logs and timeline also when nothing is wrong
   --json FILE   the figures, for programs
+  --judge FILE  no cluster: judge a kept history.jsonl again, with the time of each checker
 `;
 
 /** Throws UsageError. */
@@ -50,6 +53,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     minutes: values.minutes === undefined ? undefined : whole("--minutes", values.minutes, 1, 10_000),
     isKept: values.keep,
     json: values.json,
+    judge: values.judge,
   };
 }
 
@@ -66,6 +70,7 @@ function parse(args: readonly string[]) {
         minutes: { type: "string" },
         keep: { type: "boolean", default: false },
         json: { type: "string" },
+        judge: { type: "string" },
       },
     });
   } catch (error) {

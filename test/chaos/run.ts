@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly isStopping: () => boolean;
   /** Told how to end all at once, and again when that is no longer needed. */
   readonly onOpen: (end: () => Promise<void>) => () => void;
+  /** Called before it is judged: a judge that hangs or throws must not take it along. */
+  readonly onHistory: (history: History) => void;
   /** Called before a rejection, while the files are still there. */
   readonly onCollapse: (left: Left) => void;
 }
@@ -320,6 +322,8 @@ class Run {
     await workers.end();
     await members.stop();
     const history = historyOf({ reports, resource: workers.resource, healthy: this.#healthy, spec });
+    this.#options.onHistory(history);
+    this.#say(`judging ${history.operations.length} operations`);
     const findings = judge(history);
     const leaderHits = this.#done.filter(
       ({ injection }) => injection.kind === "installed" && injection.hitLeader === true,

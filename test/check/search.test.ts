@@ -6,7 +6,7 @@ import { type Step, search } from "./search.ts";
 type Grant = Extract<Step, { kind: "grant" }>;
 
 const capacity = 3;
-const budget = { capacity, configurationsMax: 100_000 };
+const budget = { capacity, workMax: 100_000 };
 
 // ---- the same question by trying every order -----------------------------------------------------------------------
 
@@ -195,6 +195,62 @@ function disturbed(steps: readonly Step[], int: (below: number) => number): read
   return consistent(changed);
 }
 
+// ---- a hard case ---------------------------------------------------------------------------------------------------
+
+/**
+ * Holders of one permit each, all with an end under way, as after an outage; grants that nobody was told of; refusals
+ * that name nobody; and then grants of which each needs many of the holders gone, and which are one too many.
+ */
+function hardCase(holders: number, unheard: number): readonly Step[] {
+  const want = (permits: number): Grant["want"] => ({ mode: "permits", permits, least: permits });
+  const steps: Step[] = [];
+  let fence = 0;
+  for (let i = 0; i < holders; i++) {
+    const claimId = `held${i}`;
+    steps.push({
+      kind: "grant",
+      claimId,
+      from: i,
+      to: i + 1,
+      want: want(1),
+      fence: ++fence,
+      isCertain: true,
+    });
+    steps.push({ kind: "end", claimId, from: 100, to: 1_000 + i });
+  }
+  for (let i = 0; i < unheard; i++) {
+    const claimId = `unheard${i}`;
+    const asked = want(1 + (i % 3));
+    steps.push({
+      kind: "grant",
+      claimId,
+      from: 100 + i,
+      to: 2_000,
+      want: asked,
+      fence: undefined,
+      isCertain: false,
+    });
+    steps.push({ kind: "end", claimId, from: 150 + i, to: 2_000 });
+  }
+  for (let i = 0; i < 6; i++) {
+    steps.push({
+      kind: "refused",
+      claimId: `refused${i}`,
+      from: 300 + i,
+      to: 400 + i,
+      want: want(4),
+      holders: [],
+    });
+  }
+  for (let i = 0; i < 6; i++) {
+    const claimId = `late${i}`;
+    const [from, to] = [350 + i, 420 + i * 3];
+    steps.push({ kind: "grant", claimId, from, to, want: want(6), fence: ++fence, isCertain: true });
+    steps.push({ kind: "end", claimId, from: 430, to: 3_000 });
+  }
+  return steps;
+}
+
 describe("the search", () => {
   it("agrees with trying every order, of 30 000 small cases", () => {
     const counts = { yes: 0, no: 0 };
@@ -213,8 +269,16 @@ describe("the search", () => {
   it("gives up at its bound and says so", () => {
     const steps = createCase(5);
 
-    const searched = search(steps, { capacity, configurationsMax: 0 });
+    const searched = search(steps, { capacity, workMax: 0 });
 
     expect(searched.kind).toBe("out-of-budget");
+  });
+
+  it("tries a set of ends once, not in every order", () => {
+    expect(search(hardCase(12, 20), { capacity: 12, workMax: 1_000_000 }).kind).toBe("refuted");
+  });
+
+  it("counts all that it does: what is too hard is given up, not worked at for minutes", () => {
+    expect(search(hardCase(16, 10), { capacity: 16, workMax: 1_000_000 }).kind).toBe("out-of-budget");
   });
 });

@@ -45,7 +45,7 @@ export type Step =
     });
 
 export type Searched =
-  | { readonly kind: "linearizable"; readonly configurations: number }
+  | { readonly kind: "linearizable"; readonly work: number }
   /** `at`: the first step that fits nowhere. `holders`: of one state before it. */
   | { readonly kind: "refuted"; readonly at: Step; readonly holders: readonly string[] }
   | { readonly kind: "out-of-budget"; readonly at: Step };
@@ -68,7 +68,8 @@ interface Configuration {
 export interface Limits {
   /** Of a semaphore. */
   readonly capacity: number;
-  readonly configurationsMax: number;
+  /** Holders, grants and reads that may be looked at, over all states. */
+  readonly workMax: number;
 }
 
 export function search(steps: readonly Step[], limits: Limits): Searched {
@@ -92,7 +93,7 @@ class Search {
   /** Claims that are over. */
   readonly #closed = new Set<string>();
   #configurations: readonly Configuration[];
-  #count = 0;
+  #work = 0;
 
   constructor(steps: readonly Step[], limits: Limits) {
     this.#steps = steps;
@@ -119,13 +120,14 @@ class Search {
       const holders = before[0]?.holders.map(({ claimId }) => claimId) ?? [];
       return { kind: "refuted", at: step, holders };
     }
-    return { kind: "linearizable", configurations: this.#count };
+    return { kind: "linearizable", work: this.#work };
   }
 
   #begin(step: Step): void {
     this.#begun.add(step);
     if (step.kind === "grant" && !this.#closed.has(step.claimId)) this.#grants.add(step);
     if (step.kind === "grant" || step.kind === "end") return;
+    this.#spend(this.#configurations.length);
     this.#configurations = this.#configurations.map((configuration) =>
       this.#fits(configuration, step)
         ? configuration
@@ -169,15 +171,16 @@ class Search {
     const key = this.#keyOf(configuration);
     if (found.visited.has(key)) return;
     found.visited.add(key);
-    this.#spend();
     const isReached = this.#isDone(configuration, target);
     if (isReached) found.reached.set(key, configuration);
     if (isReached && !this.#isLastChance(configuration, target)) return;
     for (const next of this.#moves(configuration, target)) this.#reach(next, target, found);
   }
 
-  #spend(): void {
-    if (++this.#count > this.#limits.configurationsMax) throw new OutOfBudget();
+  /** Of work, in what was looked at; so that the bound is one of time too, whatever the steps are. */
+  #spend(work: number): void {
+    this.#work += work;
+    if (this.#work > this.#limits.workMax) throw new OutOfBudget();
   }
 
   #isTaken({ taken }: Configuration, grant: Grant): boolean {
@@ -217,7 +220,7 @@ class Search {
     for (const read of configuration.unread) if (read !== target) goals.push(read);
     const moves: Configuration[] = [];
     for (const goal of goals) moves.push(...this.#towards(configuration, goal));
-    return moves;
+    return [...moves, ...this.#explaining(configuration)];
   }
 
   #towards(configuration: Configuration, goal: Step): readonly Configuration[] {
@@ -258,8 +261,9 @@ class Search {
    */
   #nextGrants(configuration: Configuration, wanted: Grant | undefined): readonly Configuration[] {
     const { taken, lastFence } = configuration;
+    this.#spend(this.#grants.size);
     let smallest: Grant | undefined;
-    const moves = [...this.#explaining(configuration)];
+    const moves: Configuration[] = [];
     for (const grant of this.#grants) {
       if (taken.has(grant) || !grant.isCertain) continue;
       if (grant.fence === undefined) moves.push(...this.#granted(configuration, grant));
@@ -272,19 +276,26 @@ class Search {
 
   /**
    * Grants that nobody was told of explain refusals that those they name do not explain, and nothing else. For permits it
-   * may take several of them.
+   * may take several of them, in whatever order.
    */
   #explaining(configuration: Configuration): readonly Configuration[] {
-    const { unread, taken } = configuration;
-    const isUseful = unread.some((read) => read.kind === "refused" && !this.#isExplained(read));
-    if (!isUseful) return [];
-    return this.#unheard(taken).flatMap((grant) =>
-      this.#granted(configuration, grant).flatMap((next) => {
-        this.#spend();
-        if (next.unread.length < unread.length) return [next];
-        return grant.want.mode === "permits" ? this.#explaining(next) : [];
-      }),
-    );
+    const explained: Configuration[] = [];
+    const visited = new Set<string>();
+    const explain = (before: Configuration): void => {
+      const { unread, taken } = before;
+      if (!unread.some((read) => read.kind === "refused" && !this.#isExplained(read))) return;
+      for (const grant of this.#unheard(taken)) {
+        for (const next of this.#granted(before, grant)) {
+          const key = this.#keyOf(next);
+          if (visited.has(key)) continue;
+          visited.add(key);
+          if (next.unread.length < unread.length) explained.push(next);
+          else if (grant.want.mode === "permits") explain(next);
+        }
+      }
+    };
+    explain(configuration);
+    return explained;
   }
 
   /** The holders that the refusal names are reason enough. */
@@ -299,6 +310,7 @@ class Search {
    * how long they may last: then the one that must end first is as good as any, because another can take its place.
    */
   #unheard(taken: ReadonlySet<Grant>): readonly Grant[] {
+    this.#spend(this.#grants.size);
     const kinds = new Map<string, Grant>();
     for (const grant of this.#grants) {
       if (grant.isCertain || taken.has(grant)) continue;
@@ -332,13 +344,31 @@ class Search {
       for (const holder of inTheWay) room = room === undefined ? undefined : this.#ended(room, holder)[0];
       return room === undefined ? [] : [room];
     }
-    const rooms = new Map<string, Configuration>();
-    for (const holder of inTheWay) {
-      for (const ended of this.#ended(configuration, holder)) {
-        for (const room of this.#madeRoom(ended, grant)) rooms.set(this.#keyOf(room), room);
+    return this.#madeRoomForPermits(configuration, grant);
+  }
+
+  /**
+   * Permits may be given back by many sets of holders. Of those that ended in another order only one is followed; what
+   * they had read on the way is part of what they are.
+   */
+  #madeRoomForPermits(configuration: Configuration, grant: Grant): readonly Configuration[] {
+    const rooms: Configuration[] = [];
+    let tight = new Map([[this.#keyOf(configuration), configuration]]);
+    while (tight.size > 0) {
+      const next = new Map<string, Configuration>();
+      for (const one of tight.values()) {
+        for (const holder of one.holders) {
+          for (const ended of this.#ended(one, holder)) {
+            const key = this.#keyOf(ended);
+            if (next.has(key)) continue;
+            next.set(key, ended);
+            if (this.#isRoom(ended.holders, grant.want)) rooms.push(ended);
+          }
+        }
       }
+      tight = new Map([...next].filter(([, one]) => !this.#isRoom(one.holders, grant.want)));
     }
-    return [...rooms.values()];
+    return rooms;
   }
 
   #isRoom(holders: readonly Grant[], want: Want): boolean {
@@ -393,6 +423,8 @@ class Search {
   }
 
   #keyOf(configuration: Configuration): string {
+    const { holders, taken, unread } = configuration;
+    this.#spend(1 + holders.length + taken.size + unread.length);
     return `${this.#stateKey(configuration)}|${this.#list(configuration.unread)}`;
   }
 
@@ -413,6 +445,7 @@ class Search {
       const best: Configuration[] = [];
       for (const configuration of group.toSorted((a, b) => a.unread.length - b.unread.length)) {
         const unread = new Set(configuration.unread);
+        this.#spend(best.length);
         if (!best.some((other) => other.unread.every((read) => unread.has(read)))) best.push(configuration);
       }
       kept.push(...best);
