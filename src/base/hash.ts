@@ -15,9 +15,12 @@ function buildCrcTable(): Uint32Array {
   return table;
 }
 
-/** CRC-32 (IEEE 802.3) of `bytes[start, end)`, as an unsigned 32-bit integer; the same number as `zlib.crc32`. */
-export function crc32(bytes: Uint8Array, start = 0, end = bytes.length): number {
-  let crc = 0xffffffff;
+/**
+ * CRC-32 (IEEE 802.3) of `bytes[start, end)`, as an unsigned 32-bit integer; the same number as `zlib.crc32`. `before`: the
+ * CRC of bytes that came before them, which it then continues.
+ */
+export function crc32(bytes: Uint8Array, start = 0, end = bytes.length, before = 0): number {
+  let crc = before ^ 0xffffffff;
   for (let i = start; i < end; i++)
     crc = (crc >>> 8) ^ (crcTable[(crc ^ (bytes[i] as number)) & 0xff] as number);
   return (crc ^ 0xffffffff) >>> 0;

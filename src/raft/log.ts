@@ -5,15 +5,7 @@
  */
 import { assert, present } from "../base/assert.ts";
 import { chainOf, chainStart } from "./chain.ts";
-import type { Entry, EntryKind, LogIndex, Term } from "./types.ts";
-
-/** What is known of the entry before the first one held; index 0 until snapshots exist. */
-export interface LogBoundary {
-  readonly index: LogIndex;
-  readonly term: Term;
-  readonly time: number;
-  readonly chain: number;
-}
+import type { Entry, EntryKind, LogBoundary, LogIndex, Term } from "./types.ts";
 
 export interface RaftLog {
   readonly boundary: LogBoundary;

@@ -24,6 +24,14 @@ export interface Entry {
   readonly chain: number;
 }
 
+/** What remains known of an entry whose data is gone: index 0 and term 0 stand for "before the first entry". */
+export interface LogBoundary {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly time: number;
+  readonly chain: number;
+}
+
 export type EntryKind = "noop" | "command";
 
 /** What must survive a crash before the member answers anything in that term (Raft §3.8). */
