@@ -246,3 +246,20 @@ it("what one member says to another is cut on the connections of both, and nothi
   expect(ab.far.read()).toBe("a");
   expect(ba.near.read()).toBe("");
 });
+
+it("resets a connection whose end it has just passed on, and leaves no socket behind", async () => {
+  const { near, far, up, proxy } = await line();
+  const sockets = (): number =>
+    process.getActiveResourcesInfo().filter((what) => what === "TCPSocketWrap").length;
+  const open = up.ask({ passes: "hold" });
+  near.socket.end();
+  // Its end arrives at the proxy, which has to keep it.
+  await pause(50);
+
+  open();
+  proxy.reset();
+
+  near.socket.destroy();
+  far.socket.destroy();
+  await until(() => sockets() === 0);
+});

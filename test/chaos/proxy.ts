@@ -219,8 +219,9 @@ class Pair {
     for (const pipe of this.#pipes) pipe.stop();
     for (const socket of [this.#near, this.#far]) {
       if (socket === undefined || socket.destroyed) continue;
-      // A socket that is still connecting has nothing to reset.
-      if (socket.connecting) socket.destroy();
+      // One that is still connecting has nothing to reset. One whose end is on its way refuses it (EINVAL), and Node
+      // would then never close it and turn for ever when the process ends.
+      if (socket.connecting || (socket.writableEnded && !socket.writableFinished)) socket.destroy();
       else socket.resetAndDestroy();
     }
     this.#ended();
