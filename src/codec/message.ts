@@ -5,7 +5,7 @@
  * Raft Fig. 3.1 (the messages), §4.2.1 (pre-vote). A code is never used again for another meaning.
  */
 import { unreachable } from "../base/assert.ts";
-import type { Echo, Entry, LeaderLostHint, Message } from "../raft/types.ts";
+import type { Echo, Entry, LeaderLostHint, LogBoundary, Message } from "../raft/types.ts";
 import { DecodeError, decodeEntry, encodeEntry, safeInteger } from "./entry.ts";
 import { type Plain, packPlain, unpackPlain } from "./msgpack.ts";
 
@@ -24,6 +24,7 @@ const code = {
   heartbeatResponse: 9,
   timeoutNow: 10,
   termOver: 11,
+  snapshotOffer: 12,
 } as const;
 
 /** The bytes may share memory with others that were encoded before: copy what is to be kept. */
@@ -74,6 +75,11 @@ function toPlain(message: Message): Plain {
         return [code.appendMatched, term, result.matchIndex, echo.round, echo.sentTick];
       const { prevLogIndex, hintIndex, hintTerm } = result;
       return [code.appendMismatch, term, prevLogIndex, hintIndex, hintTerm, echo.round, echo.sentTick];
+    }
+    case "snapshot-offer": {
+      const { term, last, echo } = message;
+      const { index, term: lastTerm, time, chain } = last;
+      return [code.snapshotOffer, term, index, lastTerm, time, chain, echo.round, echo.sentTick];
     }
     case "heartbeat":
       return [code.heartbeat, message.term, message.leaderCommit, message.echo.round, message.echo.sentTick];
@@ -141,6 +147,9 @@ function fromPlain(list: readonly Plain[]): Message {
         },
         echo: echoFrom(list, 5),
       };
+    case code.snapshotOffer:
+      exactly(list, 8);
+      return { kind: "snapshot-offer", term, last: offeredFrom(list, term), echo: echoFrom(list, 6) };
     case code.heartbeat:
       exactly(list, 5);
       return {
@@ -190,6 +199,17 @@ function appendFrom(list: readonly Plain[], term: number): Message {
     entries,
     leaderCommit: natural(list[6], "leader commit"),
     echo: echoFrom(list, 7),
+  };
+}
+
+function offeredFrom(list: readonly Plain[], term: number): LogBoundary {
+  const lastTerm = safeInteger(list[3], "term of the snapshot", 1);
+  if (lastTerm > term) throw new DecodeError(`snapshot of term ${lastTerm} in a message of term ${term}`);
+  return {
+    index: safeInteger(list[2], "index of the snapshot", 1),
+    term: lastTerm,
+    time: natural(list[4], "time of the snapshot"),
+    chain: natural(list[5], "chain of the snapshot"),
   };
 }
 

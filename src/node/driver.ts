@@ -20,6 +20,7 @@ import type { KeepAliveOutcome, Outcome } from "../locks/outcomes.ts";
 import type { Claim, LockState } from "../locks/records.ts";
 import type { Settings } from "../locks/settings.ts";
 import type { RaftConfig } from "../raft/config.ts";
+import { emptyBoundary } from "../raft/log.ts";
 import { createRaft, type Raft } from "../raft/raft.ts";
 import type { Entry, MemberId, Message, RaftOutput, TraceEvent, WriteJob } from "../raft/types.ts";
 import type { RaftStorage } from "../storage/contract.ts";
@@ -144,6 +145,8 @@ class Driver implements NodeDriver {
       voters: options.voters,
       prng: options.prng,
       hardState,
+      boundary: emptyBoundary,
+      snapshot: undefined,
       entries,
     });
   }

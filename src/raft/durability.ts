@@ -22,6 +22,16 @@ export function noteTruncated(state: RaftState, from: LogIndex): void {
   if (state.job !== undefined) state.job.durableIndexAfter = Math.min(state.job.durableIndexAfter, from - 1);
 }
 
+/** Nothing of the log is what the disk holds or is being given any more: it begins behind `last`. */
+export function noteInstalled(state: RaftState, last: LogIndex): void {
+  state.truncateOnDisk = undefined;
+  state.unwrittenFrom = last + 1;
+  state.durableIndex = 0;
+  const { job } = state;
+  // It writes a log that is no more.
+  if (job !== undefined) job.durableIndexAfter = 0;
+}
+
 /** The next job, when there is something to write and none is under way. */
 export function takeJob(state: RaftState): WriteJob | undefined {
   if (state.job !== undefined) return undefined;
@@ -31,7 +41,8 @@ export function takeJob(state: RaftState): WriteJob | undefined {
     : { currentTerm: state.currentTerm, votedFor: state.votedFor };
   const entries = slice(state.log, state.unwrittenFrom, last, Number.MAX_SAFE_INTEGER);
   const truncate = state.truncateOnDisk;
-  if (hardState === undefined && truncate === undefined && entries.length === 0) {
+  const snapshot = state.snapshotOnDisk;
+  if (hardState === undefined && truncate === undefined && entries.length === 0 && snapshot === undefined) {
     assert(state.held.length === 0, "messages wait for a write that nobody needs", {
       held: state.held.length,
     });
@@ -41,9 +52,10 @@ export function takeJob(state: RaftState): WriteJob | undefined {
   state.job = { jobId, hardState, durableIndexAfter: last, startedTick: state.ticks };
   state.unwrittenFrom = last + 1;
   state.truncateOnDisk = undefined;
+  state.snapshotOnDisk = undefined;
   const thenSend = state.held;
   state.held = [];
-  return { jobId, hardState, truncateFrom: truncate, entries, thenSend };
+  return { jobId, hardState, truncateFrom: truncate, entries, snapshot, thenSend };
 }
 
 /** The job is durable. Messages held since that rest on nothing newer may go. */

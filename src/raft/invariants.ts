@@ -17,6 +17,7 @@ export interface Before {
   commitIndex: LogIndex;
   handedIndex: LogIndex;
   lastIndex: LogIndex;
+  boundaryIndex: LogIndex;
 }
 
 export function remember(state: RaftState): Before {
@@ -28,6 +29,7 @@ export function remember(state: RaftState): Before {
     commitIndex: state.commitIndex,
     handedIndex: state.handedIndex,
     lastIndex: lastIndex(state.log),
+    boundaryIndex: state.log.boundary.index,
   };
 }
 
@@ -36,6 +38,7 @@ export function checkDelta(before: Before, state: RaftState): void {
   assert(state.currentTerm >= before.currentTerm, "currentTerm decreased");
   assert(state.commitIndex >= before.commitIndex, "commitIndex decreased");
   assert(state.handedIndex >= before.handedIndex, "lastApplied decreased");
+  assert(state.log.boundary.index >= before.boundaryIndex, "the log's beginning decreased");
   if (state.currentTerm === before.currentTerm) {
     assert(
       before.votedFor === undefined || state.votedFor === before.votedFor,
@@ -74,6 +77,13 @@ export function checkState(state: RaftState): void {
       commit: state.commitIndex,
       last,
     },
+  );
+  const { boundary } = state.log;
+  const snapshotIndex = (state.snapshot ?? boundary).index;
+  assert(
+    boundary.index <= snapshotIndex && snapshotIndex <= state.handedIndex,
+    "boundary <= snapshot <= applied is broken (S5)",
+    { boundary: boundary.index, snapshot: snapshotIndex, applied: state.handedIndex },
   );
   assert(lastTerm(state.log) <= state.currentTerm, "an entry is newer than the current term");
   assert(state.durableIndex <= last, "more is durable than the log holds");

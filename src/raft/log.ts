@@ -8,16 +8,17 @@ import { chainOf, chainStart } from "./chain.ts";
 import type { Entry, EntryKind, LogBoundary, LogIndex, Term } from "./types.ts";
 
 export interface RaftLog {
-  readonly boundary: LogBoundary;
+  /** Stands for all entries that are gone; a snapshot covers them. Index 0 before the first. */
+  boundary: LogBoundary;
   /** Invariant: `entries[i].index === boundary.index + 1 + i`; terms and times never decrease. */
   readonly entries: Entry[];
 }
 
-const emptyBoundary: LogBoundary = { index: 0, term: 0, time: 0, chain: chainStart };
+export const emptyBoundary: LogBoundary = { index: 0, term: 0, time: 0, chain: chainStart };
 
-/** Throws when the entries are not a whole log: the storage promised that they are. */
-export function createLog(entries: readonly Entry[]): RaftLog {
-  const log: RaftLog = { boundary: emptyBoundary, entries: [] };
+/** Throws when the entries do not follow the boundary, or are no whole log: the storage promised that they are. */
+export function createLog(boundary: LogBoundary, entries: readonly Entry[]): RaftLog {
+  const log: RaftLog = { boundary, entries: [] };
   for (const entry of entries) appendVerified(log, entry);
   return log;
 }
@@ -85,6 +86,27 @@ export function appendVerified(log: RaftLog, entry: Entry): void {
 export function truncateFrom(log: RaftLog, from: LogIndex): void {
   assert(from > log.boundary.index, "truncation below the boundary", { from });
   log.entries.length = Math.min(log.entries.length, from - log.boundary.index - 1);
+}
+
+/** What is known of the entry at `index`; throws when it is outside of what is held. */
+export function boundaryAt(log: RaftLog, index: LogIndex): LogBoundary {
+  const { term, time, chain } = present(at(log, index), `entry ${index}`);
+  return { index, term, time, chain };
+}
+
+/** Gives up the entries up to `boundary`, which is held. */
+export function compactTo(log: RaftLog, boundary: LogBoundary): void {
+  assert(chainAt(log, boundary.index) === boundary.chain, "a log is cut at an entry that it holds", {
+    boundary,
+  });
+  log.entries.splice(0, boundary.index - log.boundary.index);
+  log.boundary = boundary;
+}
+
+/** Gives up all entries; the log goes on behind `boundary`, which stands for what another member held. */
+export function resetTo(log: RaftLog, boundary: LogBoundary): void {
+  log.entries.length = 0;
+  log.boundary = boundary;
 }
 
 /** Entries from `from` on: at least one if there is one, then as many as fit into `bytesMax`, up to `to`. */

@@ -30,7 +30,7 @@ import {
 } from "./election.ts";
 import { handleLeaderLost, maybeCampaignOnHint } from "./hint.ts";
 import { checkDelta, checkState, remember } from "./invariants.ts";
-import { createLog, lastIndex, lastTime, slice } from "./log.ts";
+import { boundaryAt, createLog, lastIndex, lastTime, slice } from "./log.ts";
 import { registerRead, sendReadRound, takeConfirmedReads } from "./reads.ts";
 import {
   handleAppend,
@@ -43,11 +43,13 @@ import {
   sendAppends,
   sendHeartbeats,
 } from "./replication.ts";
+import { handleSnapshotFetched, handleSnapshotOffer, handleSnapshotTaken } from "./snapshots.ts";
 import { isOwnWriteOlderThan, type RaftState, resetElectionTimer, send } from "./state.ts";
 import { maybeAbortTransfer, maybeFinishTransfer, startTransfer, type TransferResult } from "./transfer.ts";
 import type {
   Entry,
   HardState,
+  LogBoundary,
   LogIndex,
   MemberId,
   Message,
@@ -61,6 +63,9 @@ export interface RaftStart {
   readonly config: RaftConfig;
   readonly voters: readonly MemberId[];
   readonly hardState: HardState;
+  /** Where the log begins, and the newest snapshot; the host has put its state in place, so all up to there is applied. */
+  readonly boundary: LogBoundary;
+  readonly snapshot: LogBoundary | undefined;
   readonly entries: readonly Entry[];
   readonly prng: Prng;
 }
@@ -74,6 +79,10 @@ export interface RaftStatus {
   readonly commitIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly durableIndex: LogIndex;
+  /** The last entry that is gone from the log; 0 when none is. */
+  readonly boundaryIndex: LogIndex;
+  /** The last entry that the newest snapshot covers; 0 without one. */
+  readonly snapshotIndex: LogIndex;
   /** Leader only: the entry that opened its term; reads and proposals count from its commit on. */
   readonly termStartIndex: LogIndex;
   readonly isTransferring: boolean;
@@ -96,6 +105,12 @@ export interface Raft {
   readIndex(readId: number): boolean;
   transferLeadership(target: MemberId | undefined): TransferResult;
   writeDone(jobId: number): void;
+  /** A snapshot of the state as it was after entry `last` is durable; entries behind the one before it may go. */
+  snapshotTaken(last: LogBoundary): void;
+  /** What `fetch` asked for is here, verified and durable; answered by `install` if it is still needed. */
+  snapshotFetched(last: LogBoundary): void;
+  /** The entry there, as what a snapshot of the state after it stands for; it must be held. */
+  boundaryAt(index: LogIndex): LogBoundary;
   /** Evidence that this member's process ended (see the transport's contract). */
   leaderLost(member: MemberId): void;
   /** What to do now. Hands everything over once; an empty output is normal. */
@@ -122,20 +137,27 @@ class RaftCore implements Raft {
 
   constructor(start: RaftStart) {
     checkRaftConfig(start.config);
-    const log = createLog(start.entries);
+    const log = createLog(start.boundary, start.entries);
     const last = lastIndex(log);
+    const appliedIndex = (start.snapshot ?? log.boundary).index;
+    assert(
+      appliedIndex >= log.boundary.index && appliedIndex <= last,
+      "a snapshot stands inside the log or at its beginning (S5)",
+      { boundary: log.boundary.index, snapshot: appliedIndex, last },
+    );
     this.#state = {
       config: start.config,
       prng: start.prng,
       log,
+      snapshot: start.snapshot,
       configuration: createConfiguration(start.voters),
       currentTerm: start.hardState.currentTerm,
       votedFor: start.hardState.votedFor,
       role: "follower",
       leader: undefined,
       termLeader: undefined,
-      commitIndex: log.boundary.index,
-      handedIndex: log.boundary.index,
+      commitIndex: appliedIndex,
+      handedIndex: appliedIndex,
       ticks: 0,
       electionElapsed: 0,
       electionTimeout: 0,
@@ -144,6 +166,7 @@ class RaftCore implements Raft {
       durableIndex: last,
       unwrittenFrom: last + 1,
       truncateOnDisk: undefined,
+      snapshotOnDisk: undefined,
       job: undefined,
       nextJobId: 1,
       held: [],
@@ -163,6 +186,8 @@ class RaftCore implements Raft {
       outSend: [],
       outReadsDropped: [],
       outProbe: undefined,
+      outFetch: undefined,
+      outInstall: undefined,
       outTrace: [],
     };
     resetElectionTimer(this.#state);
@@ -216,6 +241,18 @@ class RaftCore implements Raft {
     });
   }
 
+  snapshotTaken(last: LogBoundary): void {
+    this.#guarded(() => handleSnapshotTaken(this.#state, last));
+  }
+
+  snapshotFetched(last: LogBoundary): void {
+    this.#guarded(() => handleSnapshotFetched(this.#state, last));
+  }
+
+  boundaryAt(index: LogIndex): LogBoundary {
+    return boundaryAt(this.#state.log, index);
+  }
+
   leaderLost(member: MemberId): void {
     this.#guarded(() => handleLeaderLost(this.#state, member));
   }
@@ -234,6 +271,8 @@ class RaftCore implements Raft {
       const output: RaftOutput = {
         send: state.outSend,
         write,
+        fetch: state.outFetch,
+        install: state.outInstall,
         committed,
         reads: state.role === "leader" ? takeConfirmedReads(state) : [],
         readsDropped: state.outReadsDropped,
@@ -243,6 +282,8 @@ class RaftCore implements Raft {
       state.outSend = [];
       state.outReadsDropped = [];
       state.outProbe = undefined;
+      state.outFetch = undefined;
+      state.outInstall = undefined;
       state.outTrace = [];
       return output;
     });
@@ -266,8 +307,17 @@ class RaftCore implements Raft {
   }
 
   status(): RaftStatus {
-    const { role, currentTerm, votedFor, commitIndex, durableIndex, termStartIndex, transfer, log } =
-      this.#state;
+    const {
+      role,
+      currentTerm,
+      votedFor,
+      commitIndex,
+      durableIndex,
+      termStartIndex,
+      transfer,
+      log,
+      snapshot,
+    } = this.#state;
     return {
       role,
       currentTerm,
@@ -276,6 +326,8 @@ class RaftCore implements Raft {
       commitIndex,
       lastIndex: lastIndex(log),
       durableIndex,
+      boundaryIndex: log.boundary.index,
+      snapshotIndex: snapshot?.index ?? 0,
       termStartIndex,
       isTransferring: transfer !== undefined,
     };
@@ -350,6 +402,7 @@ function step(state: RaftState, from: MemberId, message: Message): void {
       if (isFromNewerTerm(state, message.term)) return;
       return handleVoteResponse(state, from, message);
     case "append":
+    case "snapshot-offer":
     case "heartbeat":
       if (message.term < state.currentTerm) {
         // A leader that was deposed without knowing: the answer's term tells it.
@@ -357,9 +410,9 @@ function step(state: RaftState, from: MemberId, message: Message): void {
         return;
       }
       followLeader(state, from, message.term);
-      return message.kind === "append"
-        ? handleAppend(state, from, message)
-        : handleHeartbeat(state, from, message);
+      if (message.kind === "append") return handleAppend(state, from, message);
+      if (message.kind === "snapshot-offer") return handleSnapshotOffer(state, from, message);
+      return handleHeartbeat(state, from, message);
     case "append-response":
       if (isFromNewerTerm(state, message.term) || message.term < state.currentTerm) return;
       return handleAppendResponse(state, from, message);

@@ -3,7 +3,7 @@
  * Never truncates without a real conflict, never commits an old term by counting.
  * Raft §3.5, §3.6.2 (commit rule), §10.2.1 (leader writes in parallel), §10.2.2 (pipelining).
  */
-import { assert } from "../base/assert.ts";
+import { assert, present } from "../base/assert.ts";
 import { quorumReached, votersWithout } from "./configuration.ts";
 import { noteTruncated, noteUnwritten } from "./durability.ts";
 import {
@@ -27,6 +27,7 @@ import type {
   EntryKind,
   Heartbeat,
   HeartbeatResponse,
+  LogBoundary,
   LogIndex,
   MemberId,
   ProposeResult,
@@ -60,6 +61,7 @@ function createProgress(nextIndex: LogIndex): Progress {
     matchIndex: 0,
     nextIndex,
     mode: "probe",
+    offered: undefined,
     probeSent: false,
     inflight: [],
     inflightBytes: 0,
@@ -127,10 +129,20 @@ export function sendAppends(state: RaftState): void {
 function maybeSendEntries(state: RaftState, follower: MemberId): boolean {
   const progress = progressOf(state, follower);
   const last = lastIndex(state.log);
+  if (progress.mode === "snapshot") return false;
+  if (isGone(state, progress)) {
+    startOffering(state, follower);
+    return false;
+  }
   if (progress.nextIndex > last || isWindowFull(state, progress)) return false;
   if (progress.mode === "probe" && progress.probeSent) return false;
   sendAppend(state, follower, slice(state.log, progress.nextIndex, last, state.config.appendBytesMax));
   return progress.mode === "replicate";
+}
+
+/** The entry before the next one to send is not held any more. */
+function isGone({ log }: RaftState, { nextIndex }: Progress): boolean {
+  return nextIndex <= log.boundary.index;
 }
 
 function isWindowFull(state: RaftState, progress: Progress): boolean {
@@ -163,11 +175,41 @@ function sendAppend(state: RaftState, follower: MemberId, entries: readonly Entr
   }
 }
 
+/** What this follower needs next is gone: from now on it is offered the newest snapshot instead (Raft §5). */
+function startOffering(state: RaftState, follower: MemberId): void {
+  const progress = progressOf(state, follower);
+  progress.mode = "snapshot";
+  progress.probeSent = false;
+  progress.inflight = [];
+  progress.inflightBytes = 0;
+  progress.offered = newestSnapshot(state);
+  trace(state, { kind: "offer", member: follower, snapshot: progress.offered.index });
+  sendOffer(state, follower);
+}
+
+/** Sent again at every heartbeat: the follower may have lost the one before, or have started anew. */
+function sendOffer(state: RaftState, follower: MemberId): void {
+  const progress = progressOf(state, follower);
+  // While it was silent, what it had been offered may have been given up.
+  const isHeld = (progress.offered?.index ?? 0) >= state.log.boundary.index;
+  const last = isHeld && progress.offered !== undefined ? progress.offered : newestSnapshot(state);
+  progress.offered = last;
+  send(state, follower, { kind: "snapshot-offer", term: state.currentTerm, last, echo: nextEcho(state) });
+}
+
+function newestSnapshot({ snapshot }: RaftState): LogBoundary {
+  return present(snapshot, "a log whose beginning is gone has a snapshot");
+}
+
 /** Tells every follower that the leader lives and what is committed, never beyond what that follower holds (L13). */
 export function sendHeartbeats(state: RaftState): void {
   state.heartbeatElapsed = 0;
   for (const follower of votersWithout(state.configuration, state.config.self)) {
-    const { matchIndex } = progressOf(state, follower);
+    const { matchIndex, mode } = progressOf(state, follower);
+    if (mode === "snapshot") {
+      sendOffer(state, follower);
+      continue;
+    }
     send(state, follower, {
       kind: "heartbeat",
       term: state.currentTerm,
@@ -183,6 +225,12 @@ export function sendHeartbeats(state: RaftState): void {
 export function handleAppend(state: RaftState, from: MemberId, request: AppendRequest): void {
   const { prevLogIndex, entries, echo } = request;
   const term = state.currentTerm;
+  if (prevLogIndex < state.log.boundary.index) {
+    // A late one: all of that is committed, and what is committed matches whoever leads.
+    const matchIndex = state.commitIndex;
+    send(state, from, { kind: "append-response", term, result: { kind: "matched", matchIndex }, echo });
+    return;
+  }
   if (termAt(state.log, prevLogIndex) !== request.prevLogTerm) {
     // Not held, or held in another term: name the last place where the two logs may still agree.
     const hintIndex = lastIndexWithin(state.log, prevLogIndex, request.prevLogTerm);
@@ -254,8 +302,10 @@ function handleMatched(state: RaftState, progress: Progress, matchIndex: LogInde
   }
   // An old answer may come late; what is known to match never shrinks (L4).
   if (matchIndex > progress.matchIndex) progress.matchIndex = matchIndex;
-  if (progress.mode === "probe") {
+  // A late answer may end an offer too early; then what is gone is noticed again when it is to be sent.
+  if (progress.mode !== "replicate") {
     progress.mode = "replicate";
+    progress.offered = undefined;
     progress.nextIndex = progress.matchIndex + 1;
   }
   progress.nextIndex = Math.max(progress.nextIndex, progress.matchIndex + 1);
@@ -269,6 +319,8 @@ function handleMismatch(
   progress: Progress,
   result: { readonly prevLogIndex: LogIndex; readonly hintIndex: LogIndex; readonly hintTerm: Term },
 ): void {
+  // Before the offer it was asked for entries; the answer to that is old.
+  if (progress.mode === "snapshot") return;
   const isStale =
     progress.mode === "replicate"
       ? result.prevLogIndex <= progress.matchIndex
@@ -287,8 +339,10 @@ export function handleHeartbeatResponse(state: RaftState, from: MemberId, respon
   const progress = state.progress.get(from);
   if (progress === undefined) return;
   noteEcho(state, progress, response.echo);
+  if (progress.mode === "snapshot") return;
   progress.probeSent = false;
   // Entries are missing there and nothing more can be sent: the window may have been lost. An empty append finds out.
+  if (isGone(state, progress)) return;
   const nothingToSend = progress.nextIndex > lastIndex(state.log) || isWindowFull(state, progress);
   if (progress.matchIndex < lastIndex(state.log) && nothingToSend) sendAppend(state, from, []);
 }
@@ -317,7 +371,7 @@ export function maybeCommit(state: RaftState): void {
   advanceCommit(state, reached);
 }
 
-function advanceCommit(state: RaftState, index: LogIndex): void {
+export function advanceCommit(state: RaftState, index: LogIndex): void {
   if (index <= state.commitIndex) return;
   assert(index <= lastIndex(state.log), "commit beyond the log", { index });
   if (state.role === "leader") {

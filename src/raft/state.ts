@@ -12,11 +12,13 @@ import type {
   Envelope,
   HardState,
   LeaderLostHint,
+  LogBoundary,
   LogIndex,
   MemberId,
   Message,
   PreVoteRequest,
   Role,
+  SnapshotStep,
   Term,
   TraceEvent,
   VoteRequest,
@@ -28,8 +30,13 @@ export interface Progress {
   matchIndex: LogIndex;
   /** First index to send. Invariant: nextIndex > matchIndex. */
   nextIndex: LogIndex;
-  /** `probe`: one append at a time until the logs are known to agree. `replicate`: pipelined. */
-  mode: "probe" | "replicate";
+  /**
+   * `probe`: one append at a time until the logs are known to agree. `replicate`: pipelined. `snapshot`: what it needs
+   * next is gone, so it is offered `offered` until it has that.
+   */
+  mode: "probe" | "replicate" | "snapshot";
+  /** In snapshot mode. Invariant: not below the boundary, so that the log goes on where it ends (S4). */
+  offered: LogBoundary | undefined;
   /** In probe mode: an append is under way. Cleared by its answer and by every heartbeat's answer. */
   probeSent: boolean;
   /** Appends with entries that are not answered yet, oldest first. */
@@ -70,6 +77,8 @@ export interface RaftState {
   readonly config: RaftConfig;
   readonly prng: Prng;
   readonly log: RaftLog;
+  /** The newest snapshot of the own state that is durable. Invariant: boundary <= snapshot <= handedIndex. */
+  snapshot: LogBoundary | undefined;
   configuration: Configuration;
 
   currentTerm: Term;
@@ -98,6 +107,8 @@ export interface RaftState {
   unwrittenFrom: LogIndex;
   /** Entries at and above were written once and are gone now; the next job deletes them. */
   truncateOnDisk: LogIndex | undefined;
+  /** The log was compacted or replaced; the next job says so. */
+  snapshotOnDisk: SnapshotStep | undefined;
   job: JobUnderWay | undefined;
   nextJobId: number;
   /** Messages that rest on what is not durable yet. */
@@ -129,6 +140,8 @@ export interface RaftState {
   outSend: Envelope[];
   outReadsDropped: number[];
   outProbe: MemberId | undefined;
+  outFetch: { readonly from: MemberId; readonly last: LogBoundary } | undefined;
+  outInstall: LogBoundary | undefined;
   outTrace: TraceEvent[];
 }
 

@@ -67,6 +67,7 @@ export type Message =
   | VoteResponse
   | AppendRequest
   | AppendResponse
+  | SnapshotOffer
   | Heartbeat
   | HeartbeatResponse
   | TermOver
@@ -136,6 +137,18 @@ export interface AppendResponse {
   readonly echo: Echo;
 }
 
+/**
+ * In place of the heartbeats to a follower that lacks entries which this leader no longer holds: the state up to `last`
+ * is there to be fetched (Raft §5.3, as an offer: the bytes travel between the hosts, beside all this). Answered like an
+ * append by who needs it no more, like a heartbeat by who fetches.
+ */
+export interface SnapshotOffer {
+  readonly kind: "snapshot-offer";
+  readonly term: Term;
+  readonly last: LogBoundary;
+  readonly echo: Echo;
+}
+
 /** Keeps followers from campaigning, tells them the commit index, confirms read rounds. */
 export interface Heartbeat {
   readonly kind: "heartbeat";
@@ -169,7 +182,7 @@ export interface Envelope {
 }
 
 /**
- * One durable step. The host writes it whole, in one synced write, in the order: truncation, entries, hard state.
+ * One durable step. The host writes it whole, in one synced write, in the order: truncation, entries, snapshot, hard state.
  * It reports `writeDone(jobId)`; there is at most one job at a time.
  */
 export interface WriteJob {
@@ -179,15 +192,29 @@ export interface WriteJob {
   /** Entries at and above this index are deleted first. */
   readonly truncateFrom: LogIndex | undefined;
   readonly entries: readonly Entry[];
+  /** Present when the log begins elsewhere from now on. */
+  readonly snapshot: SnapshotStep | undefined;
   /** Leave only once the job is durable: they promise what it writes (Raft §3.8). */
   readonly thenSend: readonly Envelope[];
 }
 
-/** What the host must do now, in this order: send `send`, start `write`, apply `committed`, answer reads. */
+/** Entries up to `boundary` are given up, because the snapshot of all up to `last` stands for them. Both are durable first. */
+export interface SnapshotStep {
+  readonly boundary: LogBoundary;
+  readonly last: LogBoundary;
+  /** It came from another member: whatever entries were held before go first, all of them (S1). */
+  readonly isInstalled: boolean;
+}
+
+/** What the host must do now, in this order: send `send`, start `write`, `install`, apply `committed`, answer reads. */
 export interface RaftOutput {
   /** May leave at once: they rest only on what is already durable. */
   readonly send: readonly Envelope[];
   readonly write: WriteJob | undefined;
+  /** Fetch this snapshot from that member, if it is not under way; `snapshotFetched` says when it is durable here. */
+  readonly fetch: { readonly from: MemberId; readonly last: LogBoundary } | undefined;
+  /** Put the state of this fetched snapshot in the place of what was applied; entries that waited for that are covered. */
+  readonly install: LogBoundary | undefined;
   /** Newly committed entries in log order, each handed out once. */
   readonly committed: readonly Entry[];
   /** Reads that may be answered once the state machine has applied `index`. */
@@ -233,6 +260,11 @@ export type TraceEvent =
   | { readonly kind: "truncate"; readonly from: LogIndex; readonly to: LogIndex }
   | { readonly kind: "mismatch"; readonly member: MemberId; readonly next: LogIndex }
   | { readonly kind: "commit"; readonly index: LogIndex; readonly term: Term }
+  /** The log begins after `boundary` now; the newest snapshot covers all up to `snapshot`. */
+  | { readonly kind: "compact"; readonly boundary: LogIndex; readonly snapshot: LogIndex }
+  /** The follower lacks what is gone: it is offered the snapshot. */
+  | { readonly kind: "offer"; readonly member: MemberId; readonly snapshot: LogIndex }
+  | { readonly kind: "install"; readonly snapshot: LogIndex; readonly lost: LogIndex }
   | { readonly kind: "transfer"; readonly target: MemberId; readonly result: "started" | "sent" | "aborted" }
   | { readonly kind: "leader-lost"; readonly leader: MemberId; readonly term: Term };
 

@@ -105,6 +105,7 @@ const messages: readonly Message[] = [
     result: { kind: "mismatch", prevLogIndex: 9, hintIndex: 8, hintTerm: 2 },
     echo,
   },
+  { kind: "snapshot-offer", term: 3, last: { index: 9, term: 2, time: 70_000, chain: 2 ** 50 }, echo },
   { kind: "heartbeat", term: 3, leaderCommit: 2, echo },
   { kind: "heartbeat-response", term: 3, echo },
   { kind: "term-over", term: 3 },

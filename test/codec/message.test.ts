@@ -97,6 +97,19 @@ const messages: fc.Arbitrary<Message> = fc.oneof(
       echo: e,
     }),
   ),
+  fc.tuple(number, fc.nat(1_000), number, number, number, echo).map(
+    ([index, lastTerm, more, time, chain, e]): Message => ({
+      kind: "snapshot-offer",
+      term: Math.min(lastTerm + 1 + more, Number.MAX_SAFE_INTEGER),
+      last: {
+        index: index + 1 > Number.MAX_SAFE_INTEGER ? index : index + 1,
+        term: lastTerm + 1,
+        time,
+        chain,
+      },
+      echo: e,
+    }),
+  ),
   fc
     .tuple(number, number, echo)
     .map(([term, leaderCommit, e]): Message => ({ kind: "heartbeat", term, leaderCommit, echo: e })),

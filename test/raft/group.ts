@@ -4,10 +4,12 @@
 import { createPrng } from "../../src/base/prng.ts";
 import { chainOf, chainStart } from "../../src/raft/chain.ts";
 import { defaultRaftConfig, type RaftConfig } from "../../src/raft/config.ts";
+import { emptyBoundary } from "../../src/raft/log.ts";
 import { createRaft, type Raft } from "../../src/raft/raft.ts";
 import type {
   Entry,
   HardState,
+  LogBoundary,
   LogIndex,
   Message,
   RaftOutput,
@@ -43,8 +45,14 @@ export class Member {
   raft: Raft;
   /** On disk. */
   hardState: HardState;
+  /** Where the entries begin. */
+  boundary: LogBoundary = emptyBoundary;
+  snapshot: LogBoundary | undefined;
   entries: Entry[];
   job: WriteJob | undefined;
+  /** The newest snapshot that it was asked to fetch, and those that took the place of its state. */
+  fetch: RaftOutput["fetch"];
+  readonly installs: LogBoundary[] = [];
   readonly committed: Entry[] = [];
   readonly reads: ReadReady[] = [];
   readonly readsDropped: number[] = [];
@@ -71,6 +79,8 @@ export class Member {
       config: this.#config,
       voters: this.#voters,
       hardState: this.hardState,
+      boundary: this.boundary,
+      snapshot: this.snapshot,
       entries: this.entries,
       prng: createPrng(this.#boots, this.id),
     });
@@ -79,11 +89,15 @@ export class Member {
   /** A new process on the same disk; what was not written is gone. */
   restart(): void {
     this.job = undefined;
+    this.fetch = undefined;
     this.committed.length = 0;
+    this.installs.length = 0;
     this.raft = this.#boot();
   }
 
   note(output: RaftOutput): void {
+    if (output.fetch !== undefined) this.fetch = output.fetch;
+    if (output.install !== undefined) this.installs.push(output.install);
     this.committed.push(...output.committed);
     this.reads.push(...output.reads);
     this.readsDropped.push(...output.readsDropped);
@@ -148,8 +162,19 @@ export class Group {
   drain(id: string): RaftOutput {
     const output = this.raft(id).takeOutput();
     this.at(id).note(output);
-    for (const { to, message } of output.send) this.wire.push({ from: id, to, message });
+    for (const { to, message } of output.send) this.#leave(id, to, message);
     return output;
+  }
+
+  /** Nothing leaves that the disk could not bear witness to (invariant 9). */
+  #leave(from: string, to: string, message: Message): void {
+    const { entries, boundary, hardState } = this.at(from);
+    if (message.kind === "append-response" && message.result.kind === "matched") {
+      const end = entries.at(-1)?.index ?? boundary.index;
+      if (message.result.matchIndex > end || message.term > hardState.currentTerm)
+        throw new Error(`${from} promises ${message.result.matchIndex}, its disk ends at ${end}`);
+    }
+    this.wire.push({ from, to, message });
   }
 
   /** The member's disk finishes its job. */
@@ -158,11 +183,22 @@ export class Group {
     const { job } = member;
     if (job === undefined) throw new Error(`${id} writes nothing`);
     member.job = undefined;
-    if (job.truncateFrom !== undefined)
-      member.entries.length = Math.min(member.entries.length, job.truncateFrom - 1);
+    if (job.snapshot?.isInstalled === true) {
+      member.entries = [];
+      member.boundary = job.snapshot.boundary;
+    }
+    const { truncateFrom } = job;
+    if (truncateFrom !== undefined)
+      member.entries = member.entries.filter(({ index }) => index < truncateFrom);
     member.entries.push(...job.entries);
+    if (job.snapshot !== undefined) {
+      const { boundary, last } = job.snapshot;
+      member.boundary = boundary;
+      member.snapshot = last;
+      member.entries = member.entries.filter(({ index }) => index > boundary.index);
+    }
     if (job.hardState !== undefined) member.hardState = job.hardState;
-    for (const { to, message } of job.thenSend) this.wire.push({ from: id, to, message });
+    for (const { to, message } of job.thenSend) this.#leave(id, to, message);
     member.raft.writeDone(job.jobId);
   }
 
@@ -246,6 +282,20 @@ export class Group {
 
   propose(id: string, text: string, time = this.raft(id).lastTime()): ReturnType<Raft["propose"]> {
     return this.raft(id).propose([new TextEncoder().encode(text)], time);
+  }
+
+  /** Its state after the entry `index` is written down, durably. */
+  takeSnapshot(id: string, index: LogIndex): void {
+    const raft = this.raft(id);
+    raft.snapshotTaken(raft.boundaryAt(index));
+  }
+
+  /** What it was asked to fetch is there. */
+  finishFetch(id: string): void {
+    const { fetch, raft } = this.at(id);
+    if (fetch === undefined) throw new Error(`${id} fetches nothing`);
+    this.at(id).fetch = undefined;
+    raft.snapshotFetched(fetch.last);
   }
 
   terms(id: string): readonly Term[] {

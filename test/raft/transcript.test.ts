@@ -7,6 +7,7 @@
  *   propose n1 a     read n1 1            transfer n1 n2                            lost n2 n1          evidence
  *   output n1        take its output      write n1      its disk finishes           settle              all of it
  *   deliver n1>n2    drop n1>n2           cut n1>n2     heal                        restart n1          crash, start
+ *   snapshot n1 4    its state after entry 4 is durable    fetched n1      what it was offered is durable
  *   state            one line a member
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -34,6 +35,8 @@ function describeMessage(message: Message): string {
       return message.result.kind === "matched"
         ? `append-response term=${message.term} matched=${message.result.matchIndex}`
         : `append-response term=${message.term} mismatch=${message.result.prevLogIndex} hint=${message.result.hintTerm}/${message.result.hintIndex}`;
+    case "snapshot-offer":
+      return `snapshot-offer term=${message.term} last=${message.last.term}/${message.last.index}`;
     case "heartbeat":
       return `heartbeat term=${message.term} commit=${message.leaderCommit} round=${message.echo.round}`;
     case "heartbeat-response":
@@ -118,6 +121,10 @@ class Player {
       case "fast":
         group.slowDisks.delete(first);
         return;
+      case "snapshot":
+        return group.takeSnapshot(first, Number(second));
+      case "fetched":
+        return group.finishFetch(first);
       case "restart":
         this.#shown.set(first, 0);
         group.at(first).trace = [];
@@ -134,11 +141,14 @@ class Player {
     const output = this.#group.drain(id);
     for (const { to, message } of output.send) out.push(`${id}>${to} ${describeMessage(message)}`);
     if (output.write !== undefined) {
-      const { hardState, truncateFrom, entries, thenSend } = output.write;
+      const { hardState, truncateFrom, entries, snapshot, thenSend } = output.write;
       const parts = [
         hardState === undefined ? "" : ` term=${hardState.currentTerm} vote=${hardState.votedFor ?? "-"}`,
         truncateFrom === undefined ? "" : ` truncate=${truncateFrom}`,
         entries.length === 0 ? "" : ` [${entries.map((entry) => `${entry.term}/${entry.index}`).join(" ")}]`,
+        snapshot === undefined
+          ? ""
+          : ` ${snapshot.isInstalled ? "in place of all: " : ""}log from ${snapshot.boundary.index + 1}, snapshot ${snapshot.last.index}`,
       ];
       out.push(`${id} writes${parts.join("")}`);
       for (const { to, message } of thenSend) out.push(`  then ${id}>${to} ${describeMessage(message)}`);
@@ -147,12 +157,16 @@ class Player {
       out.push(`${id} commits ${output.committed.map((entry) => entry.index).join(" ")}`);
     for (const { readId, index } of output.reads) out.push(`${id} confirms read ${readId} at ${index}`);
     for (const readId of output.readsDropped) out.push(`${id} drops read ${readId}`);
+    if (output.fetch !== undefined)
+      out.push(`${id} fetches ${output.fetch.last.index} of ${output.fetch.from}`);
+    if (output.install !== undefined) out.push(`${id} installs ${output.install.index}`);
     if (output.probe !== undefined) out.push(`${id} probes ${output.probe}`);
   }
 
   #state(id: string, reads: number): string {
     const { role, currentTerm, leader, commitIndex, durableIndex } = this.#group.raft(id).status();
-    const log = this.#group.terms(id).join(",");
+    const { boundary } = this.#group.at(id);
+    const log = `${boundary.index > 0 ? `(${boundary.term}/${boundary.index})` : ""}${this.#group.terms(id).join(",")}`;
     return `${id} ${role} term=${currentTerm} leader=${leader ?? "-"} commit=${commitIndex} durable=${durableIndex} reads=${reads} log=${log}`;
   }
 
