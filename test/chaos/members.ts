@@ -77,11 +77,13 @@ export class Member {
     this.#timeline.add(this.id, `started as process ${this.node.pid}`);
     void this.node.exit.then((exit) => {
       this.#setUp(false);
-      const hasNoticed = this.isDamaged && isRefusal(exit);
-      if (hasNoticed) this.outBecause = "its directory was damaged";
-      const isExpected = this.#expected?.(exit) === true || hasNoticed;
-      this.#timeline.add(this.id, `ended: ${exitText(exit)}${isExpected ? "" : ", which nobody expected"}`);
-      if (isExpected) return;
+      const end = endOf(exit, { isExpected: this.#expected?.(exit) === true, isDamaged: this.isDamaged });
+      if (end === "damage-noticed") this.outBecause = "its directory was damaged";
+      this.#timeline.add(
+        this.id,
+        `ended: ${exitText(exit)}${end === "unexpected" ? ", which nobody expected" : ""}`,
+      );
+      if (end !== "unexpected") return;
       this.#unexpected.push({ id: this.id, exit, said: this.node.stderr.split("\n").slice(-12).join("\n") });
     });
   }
@@ -114,6 +116,18 @@ export class Member {
   async isReady(): Promise<boolean> {
     return this.isUp && (await statusOf(`${this.node.url}/readyz`)) === 200;
   }
+}
+
+/**
+ * What the end of a process means. One whose directory was damaged may notice at any time, and is out then; but not when
+ * it ended as was meant to happen, like by a power cut, which has the same exit code: it comes back.
+ */
+export function endOf(
+  exit: Exit,
+  { isExpected, isDamaged }: { readonly isExpected: boolean; readonly isDamaged: boolean },
+): "expected" | "damage-noticed" | "unexpected" {
+  if (isExpected) return "expected";
+  return isDamaged && isRefusal(exit) ? "damage-noticed" : "unexpected";
 }
 
 /** Storage that must not be trusted (70), a directory that cannot be used or may not join, LevelDB's own abort. */

@@ -216,7 +216,8 @@ export class World implements FaultWorld {
           graceMaxMs,
           // Forced plans may have disks so slow that all is well, and everything still takes its time.
           isPrompt: this.plan.diskMaxMs <= 20,
-          isWell: (member) => this.#wellSince !== undefined && this.#core.includes(member),
+          isWell: (member) =>
+            this.#wellSince !== undefined && this.#core.includes(member) && !member.disk.isRefused,
           cancelOnDisconnect,
           threads,
           rushUntil: this.plan.calmMs,
