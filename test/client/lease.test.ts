@@ -13,6 +13,7 @@ import {
   stepLease,
   wakeAtMs,
 } from "../../src/client/lease.ts";
+import { check } from "../prop.ts";
 
 function grant(parts: Partial<LeaseGrant> = {}): LeaseGrant {
   return { leaseMs: 900, ttlMs: 1000, renewAfterMs: 300, revision: 7, ended: [], ...parts };
@@ -282,7 +283,7 @@ describe("in every history", () => {
   const histories = fc.array(event, { maxLength: 60, size: "max" });
 
   test("nothing is believed past the last answered sending plus its lease", () => {
-    fc.assert(
+    check(
       fc.property(histories, (events) => {
         const { seen, grants } = history(events);
         for (const { lease, trueMs } of seen) {
@@ -295,7 +296,7 @@ describe("in every history", () => {
   });
 
   test("over is over: no phase follows, no deadline moves, nothing is due", () => {
-    fc.assert(
+    check(
       fc.property(histories, (events) => {
         const { seen } = history(events);
         const first = seen.findIndex(({ lease }) => isOver(lease));
@@ -310,7 +311,7 @@ describe("in every history", () => {
   });
 
   test("a deadline never moves back, and a wall clock set back never extends one", () => {
-    fc.assert(
+    check(
       fc.property(histories, (events) => {
         const { seen } = history(events);
         seen.reduce((before, now) => {
@@ -323,7 +324,7 @@ describe("in every history", () => {
   });
 
   test("a suspend that is longer than the lease ends it", () => {
-    fc.assert(
+    check(
       fc.property(histories, (events) => {
         const { seen } = history([...events, { kind: "suspend", ms: 10_000 }]);
 
@@ -333,7 +334,7 @@ describe("in every history", () => {
   });
 
   test("a claim that was said to have ended is never believed in again", () => {
-    fc.assert(
+    check(
       fc.property(histories, (events) => {
         const { seen } = history(events);
         const first = seen.findIndex(({ lease }) => lease.ended.length > 0);
