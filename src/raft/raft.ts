@@ -178,7 +178,8 @@ class RaftCore implements Raft {
       heartbeatElapsed: 0,
       round: 0,
       reads: [],
-      commitProgressTick: 0,
+      majorityIndex: 0,
+      majorityProgressTick: 0,
       uncommittedBytes: 0,
       transfer: undefined,
       lost: undefined,
@@ -364,9 +365,9 @@ function tickLeader(state: RaftState): void {
     stepDown(state, "no majority answers (check-quorum)");
   } else if (
     lastIndex(state.log) > state.commitIndex &&
-    state.ticks - state.commitProgressTick > 3 * electionTicks
+    state.ticks - state.majorityProgressTick > 3 * electionTicks
   ) {
-    stepDown(state, "nothing commits while entries wait");
+    stepDown(state, "no majority takes more while entries wait");
   } else if (isOwnWriteOlderThan(state, 3 * electionTicks)) {
     // Followers alone may still commit what was sent; a leader that cannot write must not lead (D6).
     stepDown(state, "the own disk hangs");

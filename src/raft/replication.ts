@@ -42,7 +42,8 @@ export function startLeading(state: RaftState): void {
   state.progress = new Map();
   for (const voter of state.configuration.voters) state.progress.set(voter, createProgress(last + 1));
   state.leaderSinceTick = state.ticks;
-  state.commitProgressTick = state.ticks;
+  state.majorityIndex = 0;
+  state.majorityProgressTick = state.ticks;
   state.heartbeatElapsed = 0;
   state.round = 0;
   state.reads = [];
@@ -103,7 +104,7 @@ function appendOwn(
   state: RaftState,
   made: { readonly time: number; readonly kind: EntryKind; readonly data: Uint8Array },
 ): void {
-  if (lastIndex(state.log) === state.commitIndex) state.commitProgressTick = state.ticks;
+  if (lastIndex(state.log) === state.commitIndex) state.majorityProgressTick = state.ticks;
   const entry = appendNew(state.log, { term: state.currentTerm, ...made });
   state.uncommittedBytes += entry.data.length;
   noteUnwritten(state, entry.index);
@@ -367,6 +368,11 @@ export function handleOwnDurable(state: RaftState): void {
 /** Commits what a majority holds durably, if it is of this term; all before it follows (Raft §3.6.2). */
 export function maybeCommit(state: RaftState): void {
   const reached = quorumReached(state.configuration, (voter) => progressOf(state, voter).matchIndex);
+  // One that is far behind may have much to write before an entry of this term can be counted: that is progress too.
+  if (reached > state.majorityIndex) {
+    state.majorityIndex = reached;
+    state.majorityProgressTick = state.ticks;
+  }
   if (reached <= state.commitIndex || termAt(state.log, reached) !== state.currentTerm) return;
   advanceCommit(state, reached);
 }
@@ -379,7 +385,7 @@ export function advanceCommit(state: RaftState, index: LogIndex): void {
       state.uncommittedBytes -= entryAt(state.log, i).data.length;
   }
   state.commitIndex = index;
-  state.commitProgressTick = state.ticks;
+  state.majorityProgressTick = state.ticks;
   if (state.config.traceReplication) {
     trace(state, { kind: "commit", index, term: termAt(state.log, index) as Term });
   }

@@ -72,7 +72,7 @@ export function handleSnapshotFetched(state: RaftState, last: LogBoundary): void
   state.snapshotOnDisk = { boundary: last, last, isInstalled: true };
   state.commitIndex = last.index;
   state.handedIndex = last.index;
-  state.commitProgressTick = state.ticks;
+  state.majorityProgressTick = state.ticks;
   state.outInstall = last;
   trace(state, { kind: "install", snapshot: last.index, lost });
 }

@@ -127,8 +127,10 @@ export interface RaftState {
   /** Numbers messages for read rounds; made here, never by a caller (R2). */
   round: number;
   reads: PendingRead[];
-  /** When commitIndex last moved or the log was last fully committed. */
-  commitProgressTick: number;
+  /** Leader only: up to where a majority is known to hold the log durably, whatever the terms. Never falls in a term. */
+  majorityIndex: LogIndex;
+  /** When majorityIndex or commitIndex last moved, or the log was last fully committed. */
+  majorityProgressTick: number;
   uncommittedBytes: number;
   transfer: { readonly target: MemberId; readonly startedTick: number; sent: boolean } | undefined;
 

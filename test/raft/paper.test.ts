@@ -728,6 +728,37 @@ describe("storage that fails or hangs", () => {
     expect(group.raft(leader).status().role).not.toBe("leader");
   });
 
+  it("a leader stays while a majority that is far behind catches up, and goes when that stops", () => {
+    const group = new Group({
+      size: 3,
+      config: { appendBytesMax: 1, inflightMessagesMax: 1 },
+      start: {
+        n1: { log: Array.from({ length: 100 }, () => 1), term: 1 },
+        n2: { log: [1], term: 1 },
+        n3: { log: [1], term: 1 },
+      },
+    });
+    group.isolate("n3");
+    group.slowDisks.add("n2");
+    group.campaign("n1");
+    // One entry a tick arrives: it takes more than three times 3 B.
+    const pass = (ticks: number, isWriting: boolean): void => {
+      for (let i = 0; i < ticks; i++) {
+        group.tick("n1");
+        group.tick("n2");
+        if (isWriting && group.at("n2").job !== undefined) group.finishWrite("n2");
+        group.settle();
+      }
+    };
+    pass(3, true);
+    expect(group.raft("n1").role).toBe("leader");
+    pass(60, true);
+    expect(group.raft("n1").status()).toMatchObject({ role: "leader", currentTerm: 2, commitIndex: 0 });
+
+    pass(60, false);
+    expect(group.raft("n1").role).not.toBe("leader");
+  });
+
   it("a leader that cannot commit steps down while entries wait", () => {
     const group = new Group({ size: 3 });
     const leader = group.elect();
