@@ -42,6 +42,7 @@ type ChunkKind = (typeof kinds)[number];
 
 const chunkHeadBytes = 5;
 const sumBytes = 4;
+const lengthBytes = 4;
 /** A chunk is closed when it holds so much: what one turn of a reader handles. */
 const payloadTarget = 64 * 1024;
 /** One record may be larger than that, never than this. */
@@ -104,8 +105,6 @@ export class SnapshotEncoder {
     return chunk;
   }
 }
-
-const lengthBytes = 4;
 
 // ---- from bytes ----------------------------------------------------------------------------------------------------
 

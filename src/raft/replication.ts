@@ -179,21 +179,27 @@ function sendAppend(state: RaftState, follower: MemberId, entries: readonly Entr
 /** What this follower needs next is gone: from now on it is offered the newest snapshot instead (Raft §5). */
 function startOffering(state: RaftState, follower: MemberId): void {
   const progress = progressOf(state, follower);
-  progress.mode = "snapshot";
-  progress.probeSent = false;
-  progress.inflight = [];
-  progress.inflightBytes = 0;
+  leavePipeline(progress, "snapshot");
   progress.offered = newestSnapshot(state);
   trace(state, { kind: "offer", member: follower, snapshot: progress.offered.index });
   sendOffer(state, follower);
 }
 
+/** Whatever was under way is not waited for any more. */
+function leavePipeline(progress: Progress, mode: "probe" | "snapshot"): void {
+  progress.mode = mode;
+  progress.probeSent = false;
+  progress.inflight = [];
+  progress.inflightBytes = 0;
+}
+
 /** Sent again at every heartbeat: the follower may have lost the one before, or have started anew. */
 function sendOffer(state: RaftState, follower: MemberId): void {
   const progress = progressOf(state, follower);
+  const { offered } = progress;
   // While it was silent, what it had been offered may have been given up.
-  const isHeld = (progress.offered?.index ?? 0) >= state.log.boundary.index;
-  const last = isHeld && progress.offered !== undefined ? progress.offered : newestSnapshot(state);
+  const isHeld = offered !== undefined && offered.index >= state.log.boundary.index;
+  const last = isHeld ? offered : newestSnapshot(state);
   progress.offered = last;
   send(state, follower, { kind: "snapshot-offer", term: state.currentTerm, last, echo: nextEcho(state) });
 }
@@ -228,9 +234,7 @@ export function handleAppend(state: RaftState, from: MemberId, request: AppendRe
   const term = state.currentTerm;
   if (prevLogIndex < state.log.boundary.index) {
     // A late one: all of that is committed, and what is committed matches whoever leads.
-    const matchIndex = state.commitIndex;
-    send(state, from, { kind: "append-response", term, result: { kind: "matched", matchIndex }, echo });
-    return;
+    return sendMatched(state, from, state.commitIndex, echo);
   }
   if (termAt(state.log, prevLogIndex) !== request.prevLogTerm) {
     // Not held, or held in another term: name the last place where the two logs may still agree.
@@ -252,7 +256,13 @@ export function handleAppend(state: RaftState, from: MemberId, request: AppendRe
   const matchIndex = prevLogIndex + entries.length;
   // What follows the matched prefix may be another leader's and is not covered by leaderCommit (L3).
   advanceCommit(state, Math.min(request.leaderCommit, matchIndex));
-  send(state, from, { kind: "append-response", term, result: { kind: "matched", matchIndex }, echo });
+  sendMatched(state, from, matchIndex, echo);
+}
+
+/** Tells the leader of this term that the log up to `matchIndex` is its own; leaves when that is durable. */
+export function sendMatched(state: RaftState, to: MemberId, matchIndex: LogIndex, echo: Echo): void {
+  const result = { kind: "matched", matchIndex } as const;
+  send(state, to, { kind: "append-response", term: state.currentTerm, result, echo });
 }
 
 /** Keeps an entry that is there already, replaces a conflicting suffix, appends what is new (L2). */
@@ -328,10 +338,7 @@ function handleMismatch(
       : result.prevLogIndex !== progress.nextIndex - 1;
   if (isStale) return;
   const agreed = lastIndexWithin(state.log, result.hintIndex, result.hintTerm);
-  progress.mode = "probe";
-  progress.probeSent = false;
-  progress.inflight = [];
-  progress.inflightBytes = 0;
+  leavePipeline(progress, "probe");
   progress.nextIndex = Math.max(Math.min(result.prevLogIndex, agreed + 1), progress.matchIndex + 1);
   trace(state, { kind: "mismatch", member: from, next: progress.nextIndex });
 }
@@ -340,10 +347,10 @@ export function handleHeartbeatResponse(state: RaftState, from: MemberId, respon
   const progress = state.progress.get(from);
   if (progress === undefined) return;
   noteEcho(state, progress, response.echo);
-  if (progress.mode === "snapshot") return;
+  // An offer is repeated by heartbeats, or is about to be made.
+  if (progress.mode === "snapshot" || isGone(state, progress)) return;
   progress.probeSent = false;
   // Entries are missing there and nothing more can be sent: the window may have been lost. An empty append finds out.
-  if (isGone(state, progress)) return;
   const nothingToSend = progress.nextIndex > lastIndex(state.log) || isWindowFull(state, progress);
   if (progress.matchIndex < lastIndex(state.log) && nothingToSend) sendAppend(state, from, []);
 }
@@ -385,7 +392,6 @@ export function advanceCommit(state: RaftState, index: LogIndex): void {
       state.uncommittedBytes -= entryAt(state.log, i).data.length;
   }
   state.commitIndex = index;
-  state.majorityProgressTick = state.ticks;
   if (state.config.traceReplication) {
     trace(state, { kind: "commit", index, term: termAt(state.log, index) as Term });
   }

@@ -9,8 +9,8 @@
  */
 import { assert } from "../base/assert.ts";
 import { noteInstalled } from "./durability.ts";
-import { boundaryAt, chainAt, compactTo, lastIndex, resetTo, termAt } from "./log.ts";
-import { advanceCommit } from "./replication.ts";
+import { chainAt, compactTo, lastIndex, resetTo, termAt } from "./log.ts";
+import { advanceCommit, sendMatched } from "./replication.ts";
 import { type RaftState, send, trace } from "./state.ts";
 import type { LogBoundary, MemberId, SnapshotOffer } from "./types.ts";
 
@@ -49,14 +49,9 @@ function pinned(state: RaftState): readonly LogBoundary[] {
 
 /** The caller has made this member a follower of `from` in this term, whatever it was before (S11). */
 export function handleSnapshotOffer(state: RaftState, from: MemberId, { last, echo }: SnapshotOffer): void {
-  const term = state.currentTerm;
-  if (fastForward(state, last)) {
-    const matchIndex = state.commitIndex;
-    send(state, from, { kind: "append-response", term, result: { kind: "matched", matchIndex }, echo });
-    return;
-  }
+  if (fastForward(state, last)) return sendMatched(state, from, state.commitIndex, echo);
   state.outFetch = { from, last };
-  send(state, from, { kind: "heartbeat-response", term, echo });
+  send(state, from, { kind: "heartbeat-response", term: state.currentTerm, echo });
 }
 
 /** A fetched snapshot is durable, verified, and stands for committed entries, whoever leads now. */
@@ -72,7 +67,6 @@ export function handleSnapshotFetched(state: RaftState, last: LogBoundary): void
   state.snapshotOnDisk = { boundary: last, last, isInstalled: true };
   state.commitIndex = last.index;
   state.handedIndex = last.index;
-  state.majorityProgressTick = state.ticks;
   state.outInstall = last;
   trace(state, { kind: "install", snapshot: last.index, lost });
 }
@@ -81,7 +75,7 @@ export function handleSnapshotFetched(state: RaftState, last: LogBoundary): void
 function fastForward(state: RaftState, last: LogBoundary): boolean {
   if (last.index <= state.commitIndex) return true;
   if (termAt(state.log, last.index) !== last.term) return false;
-  assert(boundaryAt(state.log, last.index).chain === last.chain, "the logs differ below an agreed entry", {
+  assert(chainAt(state.log, last.index) === last.chain, "the logs differ below an agreed entry", {
     last,
   });
   advanceCommit(state, last.index);

@@ -129,7 +129,7 @@ export interface RaftState {
   reads: PendingRead[];
   /** Leader only: up to where a majority is known to hold the log durably, whatever the terms. Never falls in a term. */
   majorityIndex: LogIndex;
-  /** When majorityIndex or commitIndex last moved, or the log was last fully committed. */
+  /** When majorityIndex last moved, or the log was last fully committed. */
   majorityProgressTick: number;
   uncommittedBytes: number;
   transfer: { readonly target: MemberId; readonly startedTick: number; sent: boolean } | undefined;

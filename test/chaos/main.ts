@@ -58,8 +58,6 @@ interface Written {
   readonly kept: string | undefined;
 }
 
-const historyName = "history.jsonl";
-
 /** More faults than this that came to nothing: then the run did not do what it says. */
 const vainShareMax = 0.15;
 
@@ -118,7 +116,8 @@ class ChaosSession {
           this.#open.add(end);
           return () => void this.#open.delete(end);
         },
-        onHistory: (history) => this.#write({ seed, nodes: count }, { [historyName]: historyLines(history) }),
+        onHistory: (history) =>
+          this.#write({ seed, nodes: count }, { "history.jsonl": historyLines(history) }),
         onCollapse: (left) => {
           if (!this.#isStopping)
             this.#keepFiles(left, { "timeline.txt": momentsText(left.timeline.moments) });

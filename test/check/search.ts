@@ -353,20 +353,16 @@ class Search {
    */
   #madeRoomForPermits(configuration: Configuration, grant: Grant): readonly Configuration[] {
     const rooms: Configuration[] = [];
-    let tight = new Map([[this.#keyOf(configuration), configuration]]);
-    while (tight.size > 0) {
-      const next = new Map<string, Configuration>();
-      for (const one of tight.values()) {
-        for (const holder of one.holders) {
-          for (const ended of this.#ended(one, holder)) {
-            const key = this.#keyOf(ended);
-            if (next.has(key)) continue;
-            next.set(key, ended);
-            if (this.#isRoom(ended.holders, grant.want)) rooms.push(ended);
-          }
-        }
+    const seen = new Set<string>();
+    const tight = [configuration];
+    // Grows while it is walked.
+    for (const one of tight) {
+      for (const ended of one.holders.flatMap((holder) => this.#ended(one, holder))) {
+        const key = this.#keyOf(ended);
+        if (seen.has(key)) continue;
+        seen.add(key);
+        (this.#isRoom(ended.holders, grant.want) ? rooms : tight).push(ended);
       }
-      tight = new Map([...next].filter(([, one]) => !this.#isRoom(one.holders, grant.want)));
     }
     return rooms;
   }

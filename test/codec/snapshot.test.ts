@@ -17,13 +17,17 @@ const header: SnapshotHeader = {
 };
 
 function bytesOf(state: LockState): Uint8Array {
+  return snapshotOf(imageOf(state), stateHash(state));
+}
+
+function snapshotOf(records: Iterable<ImageRecord>, hash: string): Uint8Array {
   const encoder = new SnapshotEncoder();
   const chunks = [encoder.begin(header)];
-  for (const record of imageOf(state)) {
+  for (const record of records) {
     const chunk = encoder.add(record);
     if (chunk !== undefined) chunks.push(chunk);
   }
-  return new Uint8Array(Buffer.concat([...chunks, ...encoder.end(stateHash(state))]));
+  return new Uint8Array(Buffer.concat([...chunks, ...encoder.end(hash)]));
 }
 
 interface Read {
@@ -69,20 +73,8 @@ describe("a snapshot", () => {
   });
 
   it("is made of many chunks when it is large, and none is much larger than what a turn can handle", () => {
-    const encoder = new SnapshotEncoder();
-    encoder.begin(header);
-    const sizes: number[] = [];
-    for (let i = 0; i < 20_000; i++) {
-      const chunk = encoder.add({
-        kind: "lock",
-        name: `lock/${i}`,
-        revision: i,
-        exclusiveMark: 0,
-        sharedMark: 0,
-      });
-      if (chunk !== undefined) sizes.push(chunk.length);
-    }
-    expect(sizes.length).toBeGreaterThan(4);
+    const sizes = chunksOf(largeSnapshot()).map(({ length }) => length);
+    expect(sizes.length).toBeGreaterThan(7);
     expect(Math.max(...sizes)).toBeLessThan(66_000);
   });
 });
@@ -162,19 +154,10 @@ function summed(chunks: readonly Uint8Array[]): Uint8Array {
 }
 
 function largeSnapshot(): Uint8Array {
-  const encoder = new SnapshotEncoder();
-  const chunks = [encoder.begin(header)];
-  for (let i = 0; i < 20_000; i++) {
-    const chunk = encoder.add({
-      kind: "lock",
-      name: `lock/${i}`,
-      revision: i,
-      exclusiveMark: 0,
-      sharedMark: 0,
-    });
-    if (chunk !== undefined) chunks.push(chunk);
-  }
-  return new Uint8Array(Buffer.concat([...chunks, ...encoder.end("0".repeat(14))]));
+  const records = Array.from({ length: 20_000 }, (_, i): ImageRecord => {
+    return { kind: "lock", name: `lock/${i}`, revision: i, exclusiveMark: 0, sharedMark: 0 };
+  });
+  return snapshotOf(records, "0".repeat(14));
 }
 
 function chunksOf(bytes: Uint8Array): readonly Uint8Array[] {

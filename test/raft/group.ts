@@ -183,10 +183,7 @@ export class Group {
     const { job } = member;
     if (job === undefined) throw new Error(`${id} writes nothing`);
     member.job = undefined;
-    if (job.snapshot?.isInstalled === true) {
-      member.entries = [];
-      member.boundary = job.snapshot.boundary;
-    }
+    if (job.snapshot?.isInstalled === true) member.entries = [];
     const { truncateFrom } = job;
     if (truncateFrom !== undefined)
       member.entries = member.entries.filter(({ index }) => index < truncateFrom);

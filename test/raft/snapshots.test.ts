@@ -242,9 +242,8 @@ describe("what happens while it fetches", () => {
     expect(group.raft("n3").status()).toMatchObject({ role: "leader", commitIndex: 0, lastIndex: 5 });
   });
 
-  it("a write is under way when it is installed: its end says nothing of the new log (L7)", () => {
-    const group = offered();
-    group.slowDisks.add("n3");
+  /** n3 is asked for its vote in the next term, which it has to write down; returns the term before. */
+  function campaignOfN2(group: Group): number {
     const { currentTerm } = group.raft("n3").status();
     group.raft("n3").message("n2", {
       kind: "vote",
@@ -254,6 +253,13 @@ describe("what happens while it fetches", () => {
       transfer: true,
       hint: undefined,
     });
+    return currentTerm;
+  }
+
+  it("a write is under way when it is installed: its end says nothing of the new log (L7)", () => {
+    const group = offered();
+    group.slowDisks.add("n3");
+    const currentTerm = campaignOfN2(group);
     group.drain("n3");
     expect(group.at("n3").job?.hardState?.currentTerm).toBe(currentTerm + 1);
 
@@ -277,15 +283,7 @@ describe("what happens while it fetches", () => {
       echo: { round: 0, sentTick: 0 },
     });
     group.drain("n3");
-    const { currentTerm } = group.raft("n3").status();
-    group.raft("n3").message("n2", {
-      kind: "vote",
-      term: currentTerm + 1,
-      lastLogIndex: 9,
-      lastLogTerm: currentTerm,
-      transfer: true,
-      hint: undefined,
-    });
+    const currentTerm = campaignOfN2(group);
     group.drain("n3");
     group.finishFetch("n3");
     const leader = group.raft("n1");
