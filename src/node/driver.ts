@@ -20,7 +20,6 @@ import type { KeepAliveOutcome, Outcome } from "../locks/outcomes.ts";
 import type { Claim, LockState } from "../locks/records.ts";
 import type { Settings } from "../locks/settings.ts";
 import type { RaftConfig } from "../raft/config.ts";
-import { emptyBoundary } from "../raft/log.ts";
 import { createRaft, type Raft } from "../raft/raft.ts";
 import type { Entry, MemberId, Message, RaftOutput, TraceEvent, WriteJob } from "../raft/types.ts";
 import type { RaftStorage } from "../storage/contract.ts";
@@ -139,14 +138,15 @@ class Driver implements NodeDriver {
     this.#options = options;
     this.#host = options.host;
     this.#clock = createClusterClock(2 * options.tickMs);
-    const { hardState, entries } = options.storage.restored;
+    const { hardState, boundary, snapshot, entries } = options.storage.restored;
+    assert(snapshot === undefined, "no snapshot is taken yet, so none can be loaded", { snapshot });
     this.#raft = createRaft({
       config: options.raft,
       voters: options.voters,
       prng: options.prng,
       hardState,
-      boundary: emptyBoundary,
-      snapshot: undefined,
+      boundary,
+      snapshot,
       entries,
     });
   }
@@ -302,8 +302,8 @@ class Driver implements NodeDriver {
   #write(job: WriteJob): void {
     assert(!this.#isWriting, "one write at a time");
     this.#isWriting = true;
-    const { hardState, truncateFrom, entries } = job;
-    this.#options.storage.write({ hardState, truncateFrom, entries }, (error) => {
+    const { hardState, truncateFrom, entries, snapshot } = job;
+    this.#options.storage.write({ hardState, truncateFrom, entries, snapshot }, (error) => {
       if (this.#isStopped) return;
       if (error === undefined) return this.#host.guard(() => this.#finishWrite(job));
       this.#isStopped = true;

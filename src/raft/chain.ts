@@ -4,10 +4,13 @@
  * lost entry or a flipped bit anywhere before (invariant 12; research: LevelDB loses synced entries without an error).
  */
 import { createHasher } from "../base/hash.ts";
-import type { Entry } from "./types.ts";
+import type { Entry, LogBoundary } from "./types.ts";
 
 /** The chain before the first entry. */
 export const chainStart = 0;
+
+/** Where a log begins that has given up nothing. */
+export const emptyBoundary: LogBoundary = { index: 0, term: 0, time: 0, chain: chainStart };
 
 /** The chain at `entry`, given the chain at the entry before it. 0 … 2^53 − 1. */
 export function chainOf(previousChain: number, entry: Omit<Entry, "chain">): number {

@@ -4,7 +4,7 @@
  * in `invariants.ts`.
  */
 import { assert, present } from "../base/assert.ts";
-import { chainOf, chainStart } from "./chain.ts";
+import { chainOf } from "./chain.ts";
 import type { Entry, EntryKind, LogBoundary, LogIndex, Term } from "./types.ts";
 
 export interface RaftLog {
@@ -13,8 +13,6 @@ export interface RaftLog {
   /** Invariant: `entries[i].index === boundary.index + 1 + i`; terms and times never decrease. */
   readonly entries: Entry[];
 }
-
-export const emptyBoundary: LogBoundary = { index: 0, term: 0, time: 0, chain: chainStart };
 
 /** Throws when the entries do not follow the boundary, or are no whole log: the storage promised that they are. */
 export function createLog(boundary: LogBoundary, entries: readonly Entry[]): RaftLog {

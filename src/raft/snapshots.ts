@@ -9,14 +9,15 @@
  */
 import { assert } from "../base/assert.ts";
 import { noteInstalled } from "./durability.ts";
-import { chainAt, compactTo, lastIndex, resetTo, termAt } from "./log.ts";
+import { boundaryAt, chainAt, compactTo, lastIndex, resetTo, termAt } from "./log.ts";
 import { advanceCommit, sendMatched } from "./replication.ts";
 import { type RaftState, send, trace } from "./state.ts";
 import type { LogBoundary, MemberId, SnapshotOffer } from "./types.ts";
 
 /**
  * A snapshot of all that was applied up to `last` is durable. The log is cut behind the one before it: two are kept, and
- * from either the log goes on without a gap (S10). What a live follower was offered stays reachable as well (S4).
+ * from either the log goes on without a gap (S10). What a live follower was offered stays reachable as well (S4), and what
+ * is not on this disk is not given up: it is still to be written, though a majority has it.
  */
 export function handleSnapshotTaken(state: RaftState, last: LogBoundary): void {
   assert(last.index <= state.handedIndex, "a snapshot of what was not applied", { last });
@@ -24,7 +25,8 @@ export function handleSnapshotTaken(state: RaftState, last: LogBoundary): void {
   // An install has overtaken it.
   if (last.index <= (snapshot ?? log.boundary).index) return;
   assert(chainAt(log, last.index) === last.chain, "the snapshot is not of this log", { last });
-  const boundary = lowest([snapshot ?? log.boundary, ...pinned(state)]);
+  const written = boundaryAt(log, Math.max(log.boundary.index, state.durableIndex));
+  const boundary = lowest([snapshot ?? log.boundary, written, ...pinned(state)]);
   if (boundary.index > log.boundary.index) compactTo(log, boundary);
   state.snapshot = last;
   // The place where an install is not on disk yet is said together with this one.

@@ -2,27 +2,34 @@
  * What the consensus core needs from a disk, as promises. Both the LevelDB implementation (`level-storage.ts`) and the
  * simulated disk (test/sim) keep them and pass the same contract suite (`test/storage/contract.ts`).
  *
- * 1. `write` carries out one durable step: truncation, then entries, then hard state, all or nothing. Its callback
- *    runs only after everything in it has reached the disk (fdatasync or stronger).
+ * 1. `write` carries out one durable step: truncation, entries, where the log begins, hard state, all or nothing. Its
+ *    callback runs only after everything in it has reached the disk (fdatasync or stronger).
  * 2. At most one `write` is under way; a second call before the callback is a bug and throws.
  * 3. After any error the storage is dead: the callback gets the error and every later `write` fails. It never retries
  *    and never repairs. The host ends the process (exit code 70).
  * 4. What a callback reported is found by every later open, or the open fails and says what was lost. A step whose
  *    callback has not run is found whole or not at all.
- * 5. Entries found at open are contiguous, their chain is unbroken, and they agree with the hard state.
+ * 5. Entries found at open follow the boundary, contiguous and with an unbroken chain, and agree with the hard state.
+ * 6. What a step gives up is neither found nor counted any more once it is reported; its room comes back with later steps.
  */
-import type { Entry, HardState, LogIndex } from "../raft/types.ts";
+import type { Entry, HardState, LogBoundary, LogIndex, SnapshotStep } from "../raft/types.ts";
 
-/** One durable step; at least one of the three is present. */
+/** One durable step; at least one of the four is present. */
 export interface DurableStep {
   readonly hardState: HardState | undefined;
   readonly truncateFrom: LogIndex | undefined;
   readonly entries: readonly Entry[];
+  /** Where the log begins from now on. One that is installed comes without truncation: all that was held goes. */
+  readonly snapshot: SnapshotStep | undefined;
 }
 
-/** What an open found. An empty log has no entries and term 0. */
+/** What an open found. A fresh log is empty behind the boundary of index 0. */
 export interface StoredState {
   readonly hardState: HardState;
+  readonly boundary: LogBoundary;
+  /** The newest snapshot that a step told of; undefined while no step has. */
+  readonly snapshot: LogBoundary | undefined;
+  /** Those behind the boundary. */
   readonly entries: readonly Entry[];
   /** Durable steps ever taken by this data directory; peers remember the highest they heard of. */
   readonly step: number;

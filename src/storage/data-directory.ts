@@ -227,8 +227,9 @@ async function found(
     clusterId,
     memberId: member,
     head,
+    start: undefined,
     entries: [],
-    logBytes: 0,
+    stale: [],
   });
   return { kind: "founded", path, identity, storage };
 }
@@ -247,8 +248,9 @@ async function openFounded(path: string, identity: Identity): Promise<FoundedDir
     if (complaints.length > 0) throw new DamageError(`LevelDB left something out: ${complaints.join("; ")}`);
     await renewed(anchor, head);
     const { clusterId, memberId: member } = anchor.state;
-    const { entries, logBytes } = content;
-    const storage = createLevelStorage({ db, anchor, clusterId, memberId: member, head, entries, logBytes });
+    const { start, entries, stale } = content;
+    const parts = { db, anchor, clusterId, memberId: member };
+    const storage = createLevelStorage({ ...parts, head, start, entries, stale });
     return { kind: "founded", path, identity, storage };
   } catch (error) {
     anchor?.close();

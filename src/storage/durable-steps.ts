@@ -5,20 +5,36 @@
  * `store-reader.ts`. Never retries, never repairs, never writes again after an error: LevelDB acknowledges writes after a
  * failed one that it cannot find later (measured: 253 of 599 lost).
  *
+ * What a snapshot makes needless is given up by one record, in the step that tells of the snapshot, and is deleted with later
+ * steps, some of it in each: a batch of a million deletions would hold up all that wait for the next one.
+ *
  * Store first, anchor second. A step that changed term or vote is reported once the anchor holds it too; after any
  * other step the anchor follows within `anchorDelayMs`, which bounds what a later fault could take unnoticed.
  */
 import { assert, assertInteger } from "../base/assert.ts";
 import { decodeEntry, encodeEntry, entryBytes } from "../codec/entry.ts";
-import { chainOf, chainStart } from "../raft/chain.ts";
-import type { Entry, HardState, LogIndex, MemberId, Term } from "../raft/types.ts";
+import { chainOf, emptyBoundary } from "../raft/chain.ts";
+import type { Entry, HardState, LogBoundary, LogIndex, MemberId, SnapshotStep } from "../raft/types.ts";
 import type { AnchorFile } from "./anchor-slots.ts";
 import type { DurableStep, RaftStorage, StoredState } from "./contract.ts";
 import { DamageError } from "./failure.ts";
-import { encodeHead, entryKey, entryKeyBytes, headKey, type StoreHead } from "./records.ts";
+import {
+  encodeHead,
+  encodeStart,
+  entryKey,
+  entryKeyBytes,
+  headKey,
+  type LogStart,
+  type StoreHead,
+  startKey,
+} from "./records.ts";
+import type { IndexRange } from "./store-reader.ts";
 
 /** How far the anchor may lag behind the store while term and vote stay, in milliseconds. */
 export const anchorDelayMs = 20;
+
+/** Of what was given up, at least so many entries are deleted with each step; with a long one, twice as many as it adds. */
+const deletedAtLeast = 256;
 
 export interface StepBatch {
   del(key: Uint8Array): void;
@@ -49,8 +65,9 @@ export interface StepParts {
   readonly clusterId: string;
   readonly memberId: MemberId;
   readonly head: StoreHead;
+  readonly start: LogStart | undefined;
   readonly entries: readonly Entry[];
-  readonly logBytes: number;
+  readonly stale: readonly IndexRange[];
 }
 
 export function createStepStorage(parts: StepParts): RaftStorage {
@@ -59,23 +76,20 @@ export function createStepStorage(parts: StepParts): RaftStorage {
 
 export type Done = (error: Error | undefined) => void;
 
-/** Where the log ends, and how many bytes it has. */
-interface LogEnd {
-  readonly index: LogIndex;
-  readonly term: Term;
-  readonly time: number;
-  readonly chain: number;
-  readonly bytes: number;
-}
-
-const emptyLog: LogEnd = { index: 0, term: 0, time: 0, chain: chainStart, bytes: 0 };
-
 class StepStorage implements RaftStorage {
   readonly restored: StoredState;
   readonly #parts: StepParts;
   /** Of the last durable step. */
   #head: StoreHead;
-  #end: LogEnd;
+  #start: LogStart | undefined;
+  /** Its last entry, or the boundary. */
+  #end: LogBoundary;
+  /** Of each entry behind the boundary, with its key. */
+  #sizes: number[];
+  /** Their sum. */
+  #bytes: number;
+  /** Given up by a durable step, and not deleted. */
+  #stale: readonly IndexRange[];
   #failure: Error | undefined;
   #writing = false;
   #whenIdle: (() => void) | undefined;
@@ -87,12 +101,21 @@ class StepStorage implements RaftStorage {
   #closing: Promise<void> | undefined;
 
   constructor(parts: StepParts) {
-    const { head, entries } = parts;
-    this.restored = { hardState: head.hardState, entries, step: head.step };
+    const { head, start, entries, stale } = parts;
+    const boundary = start?.boundary ?? emptyBoundary;
+    const { hardState, step } = head;
+    this.restored = { hardState, boundary, snapshot: start?.last, entries, step };
     this.#parts = parts;
     this.#head = head;
-    const last = entries.at(-1);
-    this.#end = last === undefined ? emptyLog : endAt(last, parts.logBytes);
+    this.#start = start;
+    this.#end = entries.at(-1) ?? boundary;
+    this.#sizes = entries.map(sizeOf);
+    this.#bytes = sum(this.#sizes);
+    this.#stale = stale;
+  }
+
+  get #boundary(): LogBoundary {
+    return this.#start?.boundary ?? emptyBoundary;
   }
 
   get step(): number {
@@ -100,7 +123,7 @@ class StepStorage implements RaftStorage {
   }
 
   get logBytes(): number {
-    return this.#end.bytes;
+    return this.#bytes;
   }
 
   write(step: DurableStep, done: Done): void {
@@ -112,7 +135,7 @@ class StepStorage implements RaftStorage {
       this.#parts.timers.defer(() => done(refusal));
       return;
     }
-    const cut = step.truncateFrom === undefined ? this.#end : this.#tryCut(step.truncateFrom);
+    const cut = this.#tryCut(step);
     if (cut instanceof Error) {
       this.#writing = true;
       this.#parts.timers.defer(() => this.#finish(this.#fail(cut), done));
@@ -120,15 +143,52 @@ class StepStorage implements RaftStorage {
     }
     const end = extend(cut, step.entries);
     const head = nextHead(this.#head, step.hardState, end);
+    if (step.snapshot !== undefined) checkSnapshot(step.snapshot, this.#boundary, end);
+    const [gone, stale] = divide(this.#stale, Math.max(deletedAtLeast, 2 * step.entries.length));
     this.#writing = true;
-    const before = this.#end.index;
     this.#parts.store.commit(
-      (batch) => fillBatch(batch, step, before, head),
+      (batch) => this.#fill(batch, step, gone, head),
       (error) => {
-        if (error === undefined) this.#stored(head, end, done);
-        else this.#finish(this.#fail(error), done);
+        if (error !== undefined) return this.#finish(this.#fail(error), done);
+        this.#stale = stale;
+        this.#follow(step, end);
+        this.#stored(head, done);
       },
     );
+  }
+
+  /** Deletions first, for what they delete may be written anew. */
+  #fill(batch: StepBatch, step: DurableStep, gone: readonly IndexRange[], head: StoreHead): void {
+    const { truncateFrom, entries, snapshot } = step;
+    for (const range of gone) deleteRange(batch, range);
+    if (snapshot !== undefined) batch.put(startKey, encodeStart(snapshot));
+    // Behind the new boundary nothing may stand but what is written here; what stands before it is given up by it.
+    const from = snapshot?.isInstalled === true ? snapshot.boundary.index + 1 : truncateFrom;
+    if (from !== undefined) deleteRange(batch, { from, to: this.#end.index });
+    for (const entry of entries) batch.put(entryKey(entry.index), encodeEntry(entry));
+    batch.put(headKey, encodeHead(head));
+  }
+
+  /** The step is in the store: the log is what it makes of it. */
+  #follow({ truncateFrom, entries, snapshot }: DurableStep, end: LogBoundary): void {
+    const before = this.#boundary.index;
+    const heldTo = this.#end.index;
+    if (snapshot?.isInstalled === true) this.#forget(0);
+    else if (truncateFrom !== undefined) this.#forget(truncateFrom - before - 1);
+    for (const entry of entries) this.#sizes.push(sizeOf(entry));
+    this.#bytes += sum(this.#sizes.slice(this.#sizes.length - entries.length));
+    this.#end = end;
+    if (snapshot === undefined) return;
+    const { boundary, last, isInstalled } = snapshot;
+    if (!isInstalled) this.#bytes -= sum(this.#sizes.splice(0, boundary.index - before));
+    const to = Math.min(boundary.index, heldTo);
+    if (to > before) this.#stale = [...this.#stale, { from: before + 1, to }];
+    this.#start = { boundary, last };
+  }
+
+  /** Keeps the sizes of the first `count` entries. */
+  #forget(count: number): void {
+    this.#bytes -= sum(this.#sizes.splice(count));
   }
 
   close(): Promise<void> {
@@ -136,10 +196,9 @@ class StepStorage implements RaftStorage {
     return this.#closing;
   }
 
-  #stored(head: StoreHead, end: LogEnd, done: Done): void {
+  #stored(head: StoreHead, done: Done): void {
     const before = this.#head.hardState;
     this.#head = head;
-    this.#end = end;
     const { currentTerm, votedFor } = head.hardState;
     if (currentTerm === before.currentTerm && votedFor === before.votedFor) {
       this.#anchorSoon();
@@ -162,18 +221,37 @@ class StepStorage implements RaftStorage {
     return this.#failure;
   }
 
-  /** The end of the log without the entries from `from` on. Reads them back: rare, and it saves an index in memory. */
-  #tryCut(from: LogIndex): LogEnd | Error {
-    assert(from >= 1 && from <= this.#end.index, "truncation begins inside the log", {
-      from,
-      lastIndex: this.#end.index,
-    });
+  /** Where the step's entries go on. Looks at the entries that it depends on: rare, and it saves an index in memory. */
+  #tryCut({ truncateFrom, snapshot }: DurableStep): LogBoundary | Error {
+    const from = this.#boundary.index + 1;
+    const to = this.#end.index;
+    if (truncateFrom !== undefined) {
+      const isInside = truncateFrom >= from && truncateFrom <= to;
+      assert(isInside, "truncation begins inside the log", { truncateFrom, from, to });
+      const covered = this.#start?.last.index ?? 0;
+      assert(truncateFrom > covered, "what a snapshot stands for is committed", { truncateFrom, covered });
+    }
+    if (snapshot?.isInstalled === true) {
+      assert(truncateFrom === undefined, "what is installed takes the place of all that was held");
+      return snapshot.boundary;
+    }
+    if (snapshot !== undefined) {
+      const { boundary } = snapshot;
+      // What it gives up must not be what it still has to write.
+      const kept = (truncateFrom ?? to + 1) - 1;
+      const isHeld = boundary.index >= from - 1 && boundary.index <= kept;
+      assert(isHeld, "a log is cut where it is durable (invariant 11)", { boundary, from, kept });
+      const held = this.#tryBoundaryAt(boundary.index);
+      if (held instanceof Error) return held;
+      assert(isSame(held, boundary), "the boundary is an entry of this log", { held, boundary });
+    }
+    return truncateFrom === undefined ? this.#end : this.#tryBoundaryAt(truncateFrom - 1);
+  }
+
+  #tryBoundaryAt(index: LogIndex): LogBoundary | Error {
+    if (index === this.#boundary.index) return this.#boundary;
     try {
-      let bytes = this.#end.bytes;
-      for (let index = from; index <= this.#end.index; index++) {
-        bytes -= entryKeyBytes + entryBytes(this.#readEntry(index));
-      }
-      return from === 1 ? emptyLog : endAt(this.#readEntry(from - 1), bytes);
+      return this.#readEntry(index);
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     }
@@ -242,20 +320,57 @@ class StepStorage implements RaftStorage {
   }
 }
 
-/** `lastIndex`: of the log before the step. */
-function fillBatch(batch: StepBatch, step: DurableStep, lastIndex: LogIndex, head: StoreHead): void {
-  const { truncateFrom, entries } = step;
-  if (truncateFrom !== undefined) {
-    for (let index = truncateFrom; index <= lastIndex; index++) batch.del(entryKey(index));
+function deleteRange(batch: StepBatch, { from, to }: IndexRange): void {
+  for (let index = from; index <= to; index++) batch.del(entryKey(index));
+}
+
+/** The first `count` indexes of the ranges, and the rest. */
+function divide(
+  ranges: readonly IndexRange[],
+  count: number,
+): readonly [readonly IndexRange[], readonly IndexRange[]] {
+  const first: IndexRange[] = [];
+  const rest: IndexRange[] = [];
+  let left = count;
+  for (const { from, to } of ranges) {
+    const end = Math.min(to, from + left - 1);
+    if (end >= from) first.push({ from, to: end });
+    if (end < to) rest.push({ from: end + 1, to });
+    left -= end - from + 1;
   }
-  for (const entry of entries) batch.put(entryKey(entry.index), encodeEntry(entry));
-  batch.put(headKey, encodeHead(head));
+  return [first, rest];
+}
+
+function sizeOf(entry: Entry): number {
+  return entryKeyBytes + entryBytes(entry);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}
+
+function isSame(a: LogBoundary, b: LogBoundary): boolean {
+  return a.index === b.index && a.term === b.term && a.time === b.time && a.chain === b.chain;
+}
+
+/** `end`: of the log after the step. */
+function checkSnapshot(
+  { boundary, last, isInstalled }: SnapshotStep,
+  before: LogBoundary,
+  end: LogBoundary,
+): void {
+  assert(!isInstalled || boundary.index > before.index, "an install goes forward", { before, boundary });
+  assert(boundary.index <= last.index, "the log goes on behind its newest snapshot, or before", {
+    boundary,
+    last,
+  });
+  assert(last.index <= end.index, "a snapshot is of entries that are durable with it", { last, end });
 }
 
 function checkStep(step: DurableStep, head: StoreHead): void {
-  const { hardState, truncateFrom, entries } = step;
+  const { hardState, truncateFrom, entries, snapshot } = step;
   assert(
-    hardState !== undefined || truncateFrom !== undefined || entries.length > 0,
+    hardState !== undefined || truncateFrom !== undefined || entries.length > 0 || snapshot !== undefined,
     "a durable step holds something",
   );
   if (hardState === undefined) return;
@@ -270,24 +385,20 @@ function checkStep(step: DurableStep, head: StoreHead): void {
   );
 }
 
-function endAt(entry: Entry, bytes: number): LogEnd {
-  return { index: entry.index, term: entry.term, time: entry.time, chain: entry.chain, bytes };
-}
-
 /** Invariants 4 and 12 before they reach the disk: a log that breaks them could never be opened again. */
-function extend(cut: LogEnd, entries: readonly Entry[]): LogEnd {
+function extend(cut: LogBoundary, entries: readonly Entry[]): LogBoundary {
   let end = cut;
   for (const entry of entries) {
     const { index, term, time } = entry;
     const isNext = index === end.index + 1 && term >= end.term && time >= end.time;
     assert(isNext, "an entry follows the one before it", { end, index, term, time });
     assert(entry.chain === chainOf(end.chain, entry), "the chain goes on", { end, index });
-    end = endAt(entry, end.bytes + entryKeyBytes + entryBytes(entry));
+    end = entry;
   }
   return end;
 }
 
-function nextHead(head: StoreHead, hardState: HardState | undefined, end: LogEnd): StoreHead {
+function nextHead(head: StoreHead, hardState: HardState | undefined, end: LogBoundary): StoreHead {
   const next = hardState ?? head.hardState;
   assert(end.term <= next.currentTerm, "no entry is of a term beyond the current one", {
     lastTerm: end.term,

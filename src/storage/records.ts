@@ -4,12 +4,13 @@
  *
  *   key 0x00 0x01              the hard-state record, written anew in every durable step
  *   key 0x00 0x02              the founding record: whose store this is, configuration 0
+ *   key 0x00 0x03              where the log begins, and the newest snapshot; not there before the first one
  *   key 0x01 index (u64, BE)   an entry; big-endian, so that order on disk is order in the log
  */
 import { crc32 } from "../base/hash.ts";
 import type { Roster } from "../base/identity.ts";
 import { DecodeError, safeInteger } from "../codec/entry.ts";
-import type { HardState, LogIndex, MemberId, Term } from "../raft/types.ts";
+import type { HardState, LogBoundary, LogIndex, MemberId, Term } from "../raft/types.ts";
 import { NewerFormatError } from "./failure.ts";
 import { sortedRoster } from "./identity.ts";
 
@@ -29,13 +30,21 @@ export interface FoundingRecord {
   readonly founders: Roster;
 }
 
+/** The log is held from behind `boundary` on; the newest snapshot stands for all up to `last`, which is not before it. */
+export interface LogStart {
+  readonly boundary: LogBoundary;
+  readonly last: LogBoundary;
+}
+
 const recordFormat = 1;
 const headBytes = 48;
+const startBytes = 72;
 const crcBytes = 4;
 export const entryKeyBytes = 9;
 
 export const headKey: Uint8Array = Uint8Array.of(0, 1);
 export const foundingKey: Uint8Array = Uint8Array.of(0, 2);
+export const startKey: Uint8Array = Uint8Array.of(0, 3);
 
 export function entryKey(index: LogIndex): Uint8Array {
   const key = new Uint8Array(entryKeyBytes);
@@ -49,6 +58,7 @@ export function entryKey(index: LogIndex): Uint8Array {
 export type StoreKey =
   | { readonly kind: "head" }
   | { readonly kind: "founding" }
+  | { readonly kind: "start" }
   | { readonly kind: "entry"; readonly index: LogIndex };
 
 /** Throws DecodeError for a key that this version never writes. */
@@ -56,6 +66,7 @@ export function decodeKey(key: Uint8Array): StoreKey {
   const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
   if (key.length === 2 && key[0] === 0 && key[1] === 1) return { kind: "head" };
   if (key.length === 2 && key[0] === 0 && key[1] === 2) return { kind: "founding" };
+  if (key.length === 2 && key[0] === 0 && key[1] === 3) return { kind: "start" };
   if (key.length !== entryKeyBytes || key[0] !== 1)
     throw new DecodeError(`key of ${key.length} bytes is unknown`);
   const index = view.getUint32(1) * 0x100000000 + view.getUint32(5);
@@ -96,6 +107,36 @@ export function decodeHead(bytes: Uint8Array): StoreHead {
     lastTerm: safeInteger(view.getFloat64(32, true), "last term", 0),
     lastChain: safeInteger(view.getFloat64(40, true), "last chain", 0),
   };
+}
+
+export function encodeStart({ boundary, last }: LogStart): Uint8Array {
+  const bytes = new Uint8Array(startBytes + crcBytes);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, recordFormat);
+  for (const [i, { index, term, time, chain }] of [boundary, last].entries()) {
+    const at = 8 + 32 * i;
+    view.setFloat64(at, index, true);
+    view.setFloat64(at + 8, term, true);
+    view.setFloat64(at + 16, time, true);
+    view.setFloat64(at + 24, chain, true);
+  }
+  return seal(bytes);
+}
+
+/** Throws DecodeError or NewerFormatError. */
+export function decodeStart(bytes: Uint8Array): LogStart {
+  const view = openRecord(bytes, startBytes, "beginning of the log");
+  if (bytes.length !== startBytes + crcBytes) throw new DecodeError("beginning of the log is too long");
+  const read = (at: number): LogBoundary => ({
+    index: safeInteger(view.getFloat64(at, true), "index", 0),
+    term: safeInteger(view.getFloat64(at + 8, true), "term", 0),
+    time: safeInteger(view.getFloat64(at + 16, true), "time", 0),
+    chain: safeInteger(view.getFloat64(at + 24, true), "chain", 0),
+  });
+  const start = { boundary: read(8), last: read(40) };
+  if (start.last.index < start.boundary.index)
+    throw new DecodeError("the log begins behind its newest snapshot");
+  return start;
 }
 
 export function encodeFounding(record: FoundingRecord): Uint8Array {

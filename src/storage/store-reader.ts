@@ -3,18 +3,26 @@
  * database says is believed that our own CRCs, the chain and the head record do not confirm. Never skips, never repairs.
  */
 import { decodeEntry } from "../codec/entry.ts";
-import { chainOf, chainStart } from "../raft/chain.ts";
-import type { Entry } from "../raft/types.ts";
+import { chainOf, emptyBoundary } from "../raft/chain.ts";
+import type { Entry, LogBoundary, LogIndex } from "../raft/types.ts";
 import { DamageError } from "./failure.ts";
-import { decodeHead, decodeKey, entryKeyBytes, type StoreHead } from "./records.ts";
+import { decodeHead, decodeKey, decodeStart, type LogStart, type StoreHead } from "./records.ts";
 
-/** All that a store holds, verified. `head` and `founding` are undefined when the records are not there. */
+/** All that a store holds, verified. `head`, `founding` and `start` are undefined when the records are not there. */
 export interface StoreContent {
   readonly head: StoreHead | undefined;
   readonly founding: Uint8Array | undefined;
+  readonly start: LogStart | undefined;
+  /** Those behind the boundary. */
   readonly entries: readonly Entry[];
-  /** Bytes of the entries, with their keys. */
-  readonly logBytes: number;
+  /** Given up and not deleted yet: nobody looks at them, whatever they hold. */
+  readonly stale: readonly IndexRange[];
+}
+
+/** Both ends belong to it. */
+export interface IndexRange {
+  readonly from: LogIndex;
+  readonly to: LogIndex;
 }
 
 /** Is given the records of a store in the order of their keys. Both throw DamageError, DecodeError, NewerFormatError. */
@@ -26,53 +34,72 @@ export interface StoreReader {
 export function createStoreReader(): StoreReader {
   let head: StoreHead | undefined;
   let founding: Uint8Array | undefined;
-  let logBytes = 0;
+  // Its key comes before those of the entries.
+  let start: LogStart | undefined;
   const entries: Entry[] = [];
+  const stale: IndexRange[] = [];
   return {
     add(key, value) {
       const decoded = decodeKey(key);
       if (decoded.kind === "head") head = decodeHead(value);
       else if (decoded.kind === "founding") founding = value;
+      else if (decoded.kind === "start") start = decodeStart(value);
+      else if (decoded.index <= (start?.boundary.index ?? 0)) addTo(stale, decoded.index);
       else {
         const entry = decodeEntry(value);
         if (entry.index !== decoded.index)
           throw new DamageError(`entry ${entry.index} stands at ${decoded.index}`);
-        checkFollows(entries.at(-1), entry);
+        checkFollows(entries.at(-1) ?? start?.boundary ?? emptyBoundary, entry);
         entries.push(entry);
-        logBytes += entryKeyBytes + value.length;
       }
     },
     end() {
-      checkEnd(entries.at(-1), head);
-      return { head, founding, entries, logBytes };
+      const last = entries.at(-1) ?? start?.boundary;
+      checkEnd(last, head);
+      if (start !== undefined) checkStart(start, entries);
+      return { head, founding, start, entries, stale };
     },
   };
 }
 
-function checkFollows(previous: Entry | undefined, entry: Entry): void {
-  const expected = (previous?.index ?? 0) + 1;
+function addTo(ranges: IndexRange[], index: LogIndex): void {
+  const last = ranges.at(-1);
+  if (last !== undefined && last.to + 1 === index) ranges[ranges.length - 1] = { from: last.from, to: index };
+  else ranges.push({ from: index, to: index });
+}
+
+/** The newest snapshot stands for entries of this very log. */
+function checkStart({ boundary, last }: LogStart, entries: readonly Entry[]): void {
+  const held = last.index === boundary.index ? boundary : entries[last.index - boundary.index - 1];
+  if (held === undefined) throw new DamageError(`the log ends before the snapshot at ${last.index}`);
+  if (held.term !== last.term || held.time !== last.time || held.chain !== last.chain)
+    throw new DamageError(`the snapshot at ${last.index} is not of this log`);
+}
+
+function checkFollows(previous: LogBoundary, entry: Entry): void {
+  const expected = previous.index + 1;
   if (entry.index !== expected)
     throw new DamageError(`entries ${expected} to ${entry.index - 1} are missing`);
-  if (previous !== undefined && (entry.term < previous.term || entry.time < previous.time)) {
+  if (entry.term < previous.term || entry.time < previous.time) {
     throw new DamageError(`entry ${entry.index} is older than the one before it`);
   }
-  if (entry.chain !== chainOf(previous?.chain ?? chainStart, entry)) {
+  if (entry.chain !== chainOf(previous.chain, entry)) {
     throw new DamageError(`the chain breaks at entry ${entry.index}`);
   }
 }
 
 /** The log must end where the head record of the same batch says. */
-function checkEnd(last: Entry | undefined, head: StoreHead | undefined): void {
+function checkEnd(last: LogBoundary | undefined, head: StoreHead | undefined): void {
   if (head === undefined) {
     if (last !== undefined) throw new DamageError("there are entries and no hard state");
     return;
   }
-  const lastIndex = last?.index ?? 0;
-  if (lastIndex !== head.lastIndex) {
-    throw new DamageError(`the log ends at ${lastIndex}, the hard state says ${head.lastIndex}`);
+  const { index, term, chain } = last ?? emptyBoundary;
+  if (index !== head.lastIndex) {
+    throw new DamageError(`the log ends at ${index}, the hard state says ${head.lastIndex}`);
   }
-  if ((last?.term ?? 0) !== head.lastTerm || (last?.chain ?? chainStart) !== head.lastChain) {
-    throw new DamageError(`entry ${lastIndex} is not the one that the hard state names`);
+  if (term !== head.lastTerm || chain !== head.lastChain) {
+    throw new DamageError(`entry ${index} is not the one that the hard state names`);
   }
   if (head.lastTerm > head.hardState.currentTerm) {
     throw new DamageError(

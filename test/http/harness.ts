@@ -14,6 +14,7 @@ import { createLockState } from "../../src/locks/machine.ts";
 import { defaultSettings, type Settings } from "../../src/locks/settings.ts";
 import type { HoldfastNode, NodeStatus } from "../../src/node/contract.ts";
 import { createNode, type NodeDriver } from "../../src/node/driver.ts";
+import { emptyBoundary } from "../../src/raft/chain.ts";
 import { defaultRaftConfig } from "../../src/raft/config.ts";
 import type { RaftStorage } from "../../src/storage/contract.ts";
 import { expectDocumented } from "./documented.ts";
@@ -29,7 +30,13 @@ export interface Member {
 function createMemoryStorage(): RaftStorage {
   let step = 0;
   return {
-    restored: { hardState: { currentTerm: 0, votedFor: undefined }, entries: [], step: 0 },
+    restored: {
+      hardState: { currentTerm: 0, votedFor: undefined },
+      boundary: emptyBoundary,
+      snapshot: undefined,
+      entries: [],
+      step: 0,
+    },
     get step() {
       return step;
     },

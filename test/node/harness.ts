@@ -5,6 +5,7 @@ import type { KeepAliveOutcome, Outcome } from "../../src/locks/outcomes.ts";
 import { defaultSettings, type Settings } from "../../src/locks/settings.ts";
 import type { Reply } from "../../src/node/contract.ts";
 import { createNode, type NodeDriver } from "../../src/node/driver.ts";
+import { emptyBoundary } from "../../src/raft/chain.ts";
 import { defaultRaftConfig } from "../../src/raft/config.ts";
 import type { Entry, Message } from "../../src/raft/types.ts";
 
@@ -47,6 +48,8 @@ export class Lone {
       storage: {
         restored: {
           hardState: { currentTerm: options.entries?.at(-1)?.term ?? 0, votedFor: undefined },
+          boundary: emptyBoundary,
+          snapshot: undefined,
           entries: options.entries ?? [],
           step: 1,
         },

@@ -2,9 +2,8 @@
  * A group of cores without time, disk or network: the test decides what is delivered, written, lost and when.
  */
 import { createPrng } from "../../src/base/prng.ts";
-import { chainOf, chainStart } from "../../src/raft/chain.ts";
+import { chainOf, chainStart, emptyBoundary } from "../../src/raft/chain.ts";
 import { defaultRaftConfig, type RaftConfig } from "../../src/raft/config.ts";
-import { emptyBoundary } from "../../src/raft/log.ts";
 import { createRaft, type Raft } from "../../src/raft/raft.ts";
 import type {
   Entry,

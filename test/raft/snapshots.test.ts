@@ -425,6 +425,34 @@ describe("compaction", () => {
     expect(group.at("n3").fetch?.last.index).toBe(9);
   });
 
+  it("gives up nothing that is not on its disk, however many snapshots are taken while one write runs", () => {
+    const group = new Group({
+      size: 3,
+      start: { n1: { log: [1, 1] }, n2: { log: [1, 1] }, n3: { log: [1, 1] } },
+    });
+    group.campaign("n1");
+    group.settle();
+    group.slowDisks.add("n1");
+    for (const text of ["a", "b", "c"]) {
+      group.propose("n1", text);
+      group.settle();
+    }
+    expect(group.commitIndex("n1")).toBe(6);
+    group.takeSnapshot("n1", 4);
+    group.takeSnapshot("n1", 5);
+    group.takeSnapshot("n1", 6);
+
+    group.slowDisks.clear();
+    group.settle();
+
+    expect(group.at("n1").boundary.index).toBe(3);
+    expect(group.at("n1").snapshot?.index).toBe(6);
+    expect(group.at("n1").entries.map(({ index }) => index)).toStrictEqual([4, 5, 6]);
+    group.at("n1").restart();
+    group.run(30);
+    expect(group.commitIndex("n1")).toBeGreaterThanOrEqual(6);
+  });
+
   it("refuses a snapshot of what was not applied, or of another log", () => {
     const group = farBehind();
     const { raft } = group.at("n1");

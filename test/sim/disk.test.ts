@@ -4,7 +4,7 @@ import { type Identity, memberId } from "../../src/base/identity.ts";
 import { createPrng } from "../../src/base/prng.ts";
 import type { RaftStorage } from "../../src/storage/contract.ts";
 import { storageContract } from "../storage/contract.ts";
-import { entriesAfter, hardState, mustWrite } from "../storage/log-builder.ts";
+import { entriesAfter, hardState, mustWrite, stepOf } from "../storage/log-builder.ts";
 import { type Opened, SimDisk } from "./disk.ts";
 import type { Scheduler } from "./scheduler.ts";
 
@@ -66,7 +66,7 @@ it("a crash in the middle of a step leaves the step whole or not at all, torn an
     const first = entriesAfter(undefined, { count: 3, term: 1 });
     await mustWrite(storage, { hardState: hardState(1, "n1@a"), entries: first });
     const second = entriesAfter(first.at(-1), { count: 4, term: 1 });
-    storage.write({ hardState: undefined, truncateFrom: undefined, entries: second }, () => undefined);
+    storage.write(stepOf({ entries: second }), () => undefined);
     left.add(disk.crash());
 
     const { restored } = await mustOpen(disk);
@@ -108,9 +108,7 @@ it("a full disk and a failed sync are errors of the write, and of every later on
     else disk.failNextSync();
     const entries = entriesAfter(undefined, { count: 1, term: 0 });
     const write = (): Promise<Error | undefined> =>
-      new Promise((resolve) =>
-        storage.write({ hardState: undefined, truncateFrom: undefined, entries }, resolve),
-      );
+      new Promise((resolve) => storage.write(stepOf({ entries }), resolve));
 
     expect((await write())?.message).toMatch(/ENOSPC|EIO/);
     expect((await write())?.message).toMatch(/ENOSPC|EIO/);

@@ -6,9 +6,9 @@
  */
 import type { Identity } from "../../src/base/identity.ts";
 import type { Prng } from "../../src/base/prng.ts";
-import { decodeEntry, entryBytes } from "../../src/codec/entry.ts";
-import { chainStart } from "../../src/raft/chain.ts";
-import type { Entry, HardState } from "../../src/raft/types.ts";
+import { decodeEntry } from "../../src/codec/entry.ts";
+import { chainStart, emptyBoundary } from "../../src/raft/chain.ts";
+import type { Entry, HardState, LogBoundary } from "../../src/raft/types.ts";
 import { encodeAnchor, openAnchor, type SlotDevice } from "../../src/storage/anchor-slots.ts";
 import type { RaftStorage } from "../../src/storage/contract.ts";
 import { checkWhole, renewAnchor } from "../../src/storage/directory-check.ts";
@@ -24,11 +24,12 @@ import { scanLevelLog } from "../../src/storage/level-log.ts";
 import {
   decodeHead,
   decodeKey,
+  decodeStart,
   encodeFounding,
   encodeHead,
-  entryKeyBytes,
   foundingKey,
   headKey,
+  startKey,
 } from "../../src/storage/records.ts";
 import { createStoreReader, type StoreContent } from "../../src/storage/store-reader.ts";
 import { type Change, LevelFile } from "./level-file.ts";
@@ -49,10 +50,11 @@ export interface DiskOptions {
   readonly memberId: string;
 }
 
-/** What of a log matters to who starts with it. */
+/** What of a log matters to who starts with it. Invariant: `entries[i].index === boundary.index + 1 + i`. */
 interface Kept {
-  readonly entries: readonly Entry[];
-  readonly hardState: HardState;
+  boundary: LogBoundary;
+  entries: Entry[];
+  hardState: HardState;
 }
 
 /** What a crash did to the bytes that were not synced. */
@@ -70,10 +72,9 @@ export class SimDisk {
   #anchor: Uint8Array;
   #anchorWriting: { readonly bytes: Uint8Array; readonly position: number } | undefined;
   readonly #live = new Map<string, Uint8Array>();
-  #durable: Entry[] = [];
+  #durable: Kept = nothing();
   /** What was on it when it was wiped, or found to be damaged. */
-  #lost: readonly Entry[] = [];
-  #hardState: HardState = { currentTerm: 0, votedFor: undefined };
+  #lost: Kept = nothing();
   #boot = 0;
   #stalledUntil = 0;
   #isFull = false;
@@ -92,7 +93,8 @@ export class SimDisk {
     this.#o = options;
     const { identity, memberId } = options;
     const { clusterId = "", founders = {} } = identity;
-    const head = { hardState: this.#hardState, lastIndex: 0, lastTerm: 0, lastChain: chainStart, step: 1 };
+    const { hardState } = this.#durable;
+    const head = { hardState, lastIndex: 0, lastTerm: 0, lastChain: chainStart, step: 1 };
     this.#log.append([
       { key: foundingKey, value: encodeFounding({ clusterId, memberId, founders }) },
       { key: headKey, value: encodeHead(head) },
@@ -101,13 +103,13 @@ export class SimDisk {
     this.#anchor = encodeAnchor({ clusterId, memberId, term: 0, vote: undefined, step: 1 });
   }
 
-  /** Entries on the platter, from index 1, as their bytes say. */
+  /** Entries on the platter behind the boundary, as their bytes say. */
   get durable(): readonly Entry[] {
-    return this.#durable;
+    return this.#durable.entries;
   }
 
   get hardState(): HardState {
-    return this.#hardState;
+    return this.#durable.hardState;
   }
 
   /** False when a start found something else than what was there. `entries` and `hardState` are what it found. */
@@ -124,7 +126,8 @@ export class SimDisk {
 
   /** Chain of the entry at this index, on the platter now or when all of it was lost. Undefined: it never was. */
   chainAt(index: number): number | undefined {
-    return (this.#refusal === undefined ? this.#durable : this.#lost)[index - 1]?.chain;
+    const { boundary, entries } = this.#refusal === undefined ? this.#durable : this.#lost;
+    return index === boundary.index ? boundary.chain : entries[index - boundary.index - 1]?.chain;
   }
 
   /** A start was refused, and every later one will be. */
@@ -144,7 +147,7 @@ export class SimDisk {
     this.#boot++;
     const { random } = this.#o;
     this.#tearAnchor();
-    this.#expected = { entries: this.#durable.slice(), hardState: this.#hardState };
+    this.#expected = copyOf(this.#durable);
     if (this.#log.length === this.#synced) return "nothing to lose";
     const left = random.pick(["lost", "kept", "torn", "torn", "zeroed"] as const);
     const at = this.#synced + random.between(0, this.#log.length - this.#synced);
@@ -154,8 +157,9 @@ export class SimDisk {
     else if (left === "zeroed") this.#log.zeroFrom(at);
     const batches = this.#ends.length;
     // All of the step may have been kept: then that is what a start finds, and nothing else.
-    if (this.#recover() && this.#ends.length > batches)
-      this.#expected = changed(this.#expected, this.#inFlight);
+    if (this.#recover() && this.#ends.length > batches) {
+      for (const change of this.#inFlight) applyTo(this.#expected, change);
+    }
     return left;
   }
 
@@ -239,9 +243,9 @@ export class SimDisk {
   }
 
   #refuseFrom(why: string): void {
-    if (this.#refusal === undefined) this.#lost = this.#expected?.entries ?? this.#durable;
+    if (this.#refusal === undefined) this.#lost = this.#expected ?? this.#durable;
     this.#refusal = why;
-    this.#durable = [];
+    this.#durable = { ...nothing(), hardState: this.#durable.hardState };
   }
 
   // ---- recovery ----------------------------------------------------------------------------------------------------
@@ -253,7 +257,7 @@ export class SimDisk {
     if (scan.kind === "torn") this.#log.cut(scan.at);
     this.#ends = this.#ends.filter((end) => end <= this.#log.length);
     this.#live.clear();
-    this.#durable = [];
+    this.#durable = { ...nothing(), hardState: this.#durable.hardState };
     let length = 0;
     for (const changes of this.#log.batches()) {
       length++;
@@ -265,20 +269,21 @@ export class SimDisk {
     return true;
   }
 
-  #apply({ key, value }: Change): void {
+  #apply(change: Change): void {
+    const { key, value } = change;
     const name = nameOf(key);
     if (value === undefined) this.#live.delete(name);
     else this.#live.set(name, value);
-    const decoded = decodeKey(key);
-    if (decoded.kind === "head" && value !== undefined) this.#hardState = decodeHead(value).hardState;
-    if (decoded.kind !== "entry") return;
-    if (value === undefined) this.#durable.length = Math.min(this.#durable.length, decoded.index - 1);
-    else this.#durable[decoded.index - 1] = decodeEntry(value);
+    applyTo(this.#durable, change);
   }
 
   /** Everything, as a start reads it: the log is looked at, every record verified. */
   #readAll(): StoreContent {
     if (!this.#recover()) throw new DamageError("the write-ahead log is damaged");
+    return this.#readLive();
+  }
+
+  #readLive(): StoreContent {
     const reader = createStoreReader();
     for (const name of [...this.#live.keys()].sort()) {
       reader.add(Buffer.from(name, "latin1"), this.#live.get(name) as Uint8Array);
@@ -289,9 +294,10 @@ export class SimDisk {
   /** The same without reading, when no byte was touched since it was read or written: most starts, to save time. */
   #known(): StoreContent {
     const head = decodeHead(this.#live.get(nameOf(headKey)) as Uint8Array);
+    // A log that was cut has more to it: what is given up and not deleted.
+    if (this.#live.has(nameOf(startKey))) return this.#readLive();
     const founding = this.#live.get(nameOf(foundingKey));
-    const logBytes = this.#durable.reduce((sum, entry) => sum + entryKeyBytes + entryBytes(entry), 0);
-    return { head, founding, entries: this.#durable.slice(), logBytes };
+    return { head, founding, start: undefined, entries: this.#durable.entries.slice(), stale: [] };
   }
 
   /** What the real start does: look at the log, read and verify everything, hold it against the anchor, renew that. */
@@ -317,8 +323,9 @@ export class SimDisk {
           clusterId: identity.clusterId ?? "",
           memberId,
           head,
+          start: content.start,
           entries: content.entries,
-          logBytes: content.logBytes,
+          stale: content.stale,
         });
         opened({ kind: "opened", storage });
       });
@@ -418,17 +425,26 @@ function changesOf(fill: (batch: StepBatch) => void): readonly Change[] {
   return changes;
 }
 
-/** What there is after these changes. */
-function changed({ entries, hardState }: Kept, changes: readonly Change[]): Kept {
-  const after = { entries: entries.slice(), hardState };
-  for (const { key, value } of changes) {
-    const decoded = decodeKey(key);
-    if (decoded.kind === "head" && value !== undefined) after.hardState = decodeHead(value).hardState;
-    if (decoded.kind !== "entry") continue;
-    if (value === undefined) after.entries.length = Math.min(after.entries.length, decoded.index - 1);
-    else after.entries[decoded.index - 1] = decodeEntry(value);
+function nothing(): Kept {
+  return { boundary: emptyBoundary, entries: [], hardState: { currentTerm: 0, votedFor: undefined } };
+}
+
+function copyOf(kept: Kept): Kept {
+  return { ...kept, entries: kept.entries.slice() };
+}
+
+function applyTo(kept: Kept, { key, value }: Change): void {
+  const decoded = decodeKey(key);
+  if (decoded.kind === "head" && value !== undefined) kept.hardState = decodeHead(value).hardState;
+  if (decoded.kind === "start" && value !== undefined) {
+    const { boundary } = decodeStart(value);
+    kept.entries.splice(0, boundary.index - kept.boundary.index);
+    kept.boundary = boundary;
   }
-  return after;
+  if (decoded.kind !== "entry" || decoded.index <= kept.boundary.index) return;
+  const at = decoded.index - kept.boundary.index - 1;
+  if (value === undefined) kept.entries.length = Math.min(kept.entries.length, at);
+  else kept.entries[at] = decodeEntry(value);
 }
 
 /** Order of these strings is order of the keys. */

@@ -64,8 +64,8 @@ export const mutants: readonly Mutant[] = [
     file: "src/node/driver.ts",
     changes: [
       [
-        "const { hardState, truncateFrom, entries } = job;",
-        "const { hardState, truncateFrom, entries } = job;\n    for (const { to, message } of job.thenSend) this.#host.send(to, message);",
+        "const { hardState, truncateFrom, entries, snapshot } = job;",
+        "const { hardState, truncateFrom, entries, snapshot } = job;\n    for (const { to, message } of job.thenSend) this.#host.send(to, message);",
       ],
     ],
     killedBy: ["durable-before-sent"],
@@ -478,7 +478,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a failed commit is reported as done",
     file: "src/storage/durable-steps.ts",
-    changes: [["else this.#finish(this.#fail(error), done);", "else this.#stored(head, end, done);"]],
+    changes: [["if (error !== undefined) return this.#finish(this.#fail(error), done);", "void error;"]],
     killedBy: ["durable-before-sent", "acknowledged-means-durable", "restart-finds-all", "no-crash"],
   },
   {
@@ -486,8 +486,8 @@ export const mutants: readonly Mutant[] = [
     file: "src/storage/durable-steps.ts",
     changes: [
       [
-        "else this.#finish(this.#fail(error), done);",
-        "else\n          this.#parts.store.commit(\n            (batch) => fillBatch(batch, step, before, head),\n            (again) => (again === undefined ? this.#stored(head, end, done) : this.#finish(this.#fail(again), done)),\n          );",
+        "if (error !== undefined) return this.#finish(this.#fail(error), done);",
+        "if (error !== undefined)\n          return this.#parts.store.commit(\n            (batch) => this.#fill(batch, step, gone, head),\n            (again) => {\n              if (again !== undefined) return this.#finish(this.#fail(again), done);\n              this.#follow(step, end);\n              this.#stored(head, done);\n            },\n          );",
       ],
     ],
     killedBy: ["restart-finds-all", "no-crash"],
@@ -498,8 +498,8 @@ export const mutants: readonly Mutant[] = [
     file: "src/storage/durable-steps.ts",
     changes: [
       [
-        "for (let index = truncateFrom; index <= lastIndex; index++) batch.del(entryKey(index));",
-        "for (let index = truncateFrom; index < Math.min(truncateFrom, lastIndex); index++) batch.del(entryKey(index));",
+        "if (from !== undefined) deleteRange(batch, { from, to: this.#end.index });",
+        "if (from !== undefined) deleteRange(batch, { from, to: from - 1 });",
       ],
     ],
     killedBy: ["restart-finds-all", "acknowledged-means-durable", "no-crash"],
@@ -522,9 +522,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "the anchor runs ahead of the store",
     file: "src/storage/durable-steps.ts",
-    changes: [
-      ["const before = this.#end.index;\n", "const before = this.#end.index;\n    this.#head = head;\n"],
-    ],
+    changes: [["const [gone, stale] = divide(", "this.#head = head;\n    const [gone, stale] = divide("]],
     killedBy: ["restart-finds-all"],
     plan: { faults: ["crash", "fuse", "disk-stall"], diskMaxMs: 10, everyMs: 600 },
   },

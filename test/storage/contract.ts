@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RaftStorage } from "../../src/storage/contract.ts";
-import { entriesAfter, hardState, mustWrite, plain, stepOf, writeStep } from "./log-builder.ts";
+import { boundaryOf, entriesAfter, hardState, mustWrite, plain, stepOf, writeStep } from "./log-builder.ts";
 
 export interface StorageHarness {
   /** Opens what is on this disk; the storage opened before was closed, or `crash` was called. */
@@ -179,6 +179,119 @@ export function storageContract(name: string, makeHarness: () => StorageHarness)
       await storage.close();
 
       expect(await writeStep(storage, { hardState: hardState(1) })).toBeInstanceOf(Error);
+    });
+
+    test("a log that is cut goes on behind its boundary, and counts only what it holds", async () => {
+      const all = entriesAfter(undefined, { count: 24, term: 1 });
+      const first = await harness.open();
+      await mustWrite(first, { hardState: hardState(1), entries: all.slice(0, 10) });
+      const ofTen = first.logBytes;
+      await mustWrite(first, { entries: all.slice(10, 20) });
+      const cut = { boundary: boundaryOf(all[9]), last: boundaryOf(all[14]), isInstalled: false };
+      await mustWrite(first, { snapshot: cut });
+      // The first entry of the log is an empty one.
+      expect(first.logBytes).toBe(ofTen + 24);
+      await first.close();
+
+      const second = await harness.open();
+      expect(second.restored.boundary).toEqual(cut.boundary);
+      expect(second.restored.snapshot).toEqual(cut.last);
+      expect(plain(second.restored.entries)).toEqual(plain(all.slice(10, 20)));
+      expect(second.logBytes).toBe(ofTen + 24);
+      await mustWrite(second, { truncateFrom: 17, entries: all.slice(16, 24) });
+      await mustWrite(second, {
+        snapshot: { boundary: boundaryOf(all[14]), last: boundaryOf(all[22]), isInstalled: false },
+      });
+      const { logBytes } = second;
+      await second.close();
+
+      const third = await harness.open();
+      expect(third.restored.boundary).toEqual(boundaryOf(all[14]));
+      expect(third.restored.snapshot).toEqual(boundaryOf(all[22]));
+      expect(plain(third.restored.entries)).toEqual(plain(all.slice(15)));
+      expect(third.logBytes).toBe(logBytes);
+      await third.close();
+    });
+
+    test("a log may be cut at its very end, in the step that writes what the snapshot is of", async () => {
+      const all = entriesAfter(undefined, { count: 9, term: 1 });
+      const first = await harness.open();
+      await mustWrite(first, { hardState: hardState(1), entries: all.slice(0, 4) });
+      await mustWrite(first, {
+        entries: all.slice(4, 6),
+        snapshot: { boundary: boundaryOf(all[3]), last: boundaryOf(all[5]), isInstalled: false },
+      });
+      await mustWrite(first, {
+        snapshot: { boundary: boundaryOf(all[5]), last: boundaryOf(all[5]), isInstalled: false },
+      });
+      expect(first.logBytes).toBe(0);
+      await first.close();
+
+      const second = await harness.open();
+      expect(second.restored.entries).toEqual([]);
+      await mustWrite(second, { entries: all.slice(6) });
+      await second.close();
+
+      const third = await harness.open();
+      expect(plain(third.restored.entries)).toEqual(plain(all.slice(6)));
+      await third.close();
+    });
+
+    test.each([
+      ["before the end of the log", 15],
+      ["at its end", 20],
+      ["beyond it", 100],
+    ])("what is installed takes the place of all that was held: %s", async (_where, index) => {
+      const last = { index, term: 4, time: 1000 * index, chain: 77 };
+      const behind = entriesAfter(last, { count: 2, term: 5 });
+      const first = await harness.open();
+      await mustWrite(first, {
+        hardState: hardState(3),
+        entries: entriesAfter(undefined, { count: 20, term: 3 }),
+      });
+      await mustWrite(first, {
+        hardState: hardState(5),
+        snapshot: { boundary: last, last, isInstalled: true },
+        entries: behind,
+      });
+      const { logBytes } = first;
+      await first.close();
+
+      const second = await harness.open();
+      expect(second.restored.boundary).toEqual(last);
+      expect(second.restored.snapshot).toEqual(last);
+      expect(plain(second.restored.entries)).toEqual(plain(behind));
+      expect(second.logBytes).toBe(logBytes);
+      await mustWrite(second, { entries: entriesAfter(behind.at(-1), { count: 1, term: 5 }) });
+      await second.close();
+
+      const third = await harness.open();
+      expect(third.restored.entries.map((entry) => entry.index)).toEqual([index + 1, index + 2, index + 3]);
+      await third.close();
+    });
+
+    test.each([
+      ["cuts", false],
+      ["installs", true],
+    ])("a crash while a step %s leaves the log before or after, whole", async (_what, isInstalled) => {
+      const held = entriesAfter(undefined, { count: 12, term: 1 });
+      const boundary = isInstalled ? { index: 9, term: 2, time: 9000, chain: 5 } : boundaryOf(held[8]);
+      const behind = isInstalled ? entriesAfter(boundary, { count: 1, term: 2 }) : held.slice(9);
+      const first = await harness.open();
+      await mustWrite(first, { hardState: hardState(2, "n1@a"), entries: held });
+      const entries = isInstalled ? behind : [];
+      first.write(stepOf({ snapshot: { boundary, last: boundary, isInstalled }, entries }), () => undefined);
+      await harness.crash();
+
+      const second = await harness.open();
+      const { restored } = second;
+
+      const found = { boundary: restored.boundary.index, entries: plain(restored.entries) };
+      expect([
+        { boundary: 0, entries: plain(held) },
+        { boundary: 9, entries: plain(behind) },
+      ]).toContainEqual(found);
+      await second.close();
     });
 
     test("a crash keeps every reported step, and an unreported one whole or not at all", async () => {

@@ -58,8 +58,11 @@ async function open(path) {
 }
 
 /** The same text as `digestOf` in damage.test.ts. */
-function digestOf({ hardState, entries }) {
+function digestOf({ hardState, boundary, snapshot, entries }) {
   const hash = createHash("sha1").update(`${hardState.currentTerm} ${hardState.votedFor}\n`);
+  for (const { index, term, time, chain } of snapshot === undefined ? [boundary] : [boundary, snapshot]) {
+    hash.update(`${index} ${term} ${time} ${chain}\n`);
+  }
   for (const { index, term, time, kind, data, chain } of entries) {
     hash.update(`${index} ${term} ${time} ${kind} ${chain} ${Buffer.from(data).toString("hex")}\n`);
   }

@@ -23,12 +23,21 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { assert, present } from "../../src/base/assert.ts";
 import type { Identity } from "../../src/base/identity.ts";
 import { createPrng } from "../../src/base/prng.ts";
-import type { Entry, HardState } from "../../src/raft/types.ts";
+import { emptyBoundary } from "../../src/raft/chain.ts";
+import type { Entry, HardState, LogBoundary } from "../../src/raft/types.ts";
 import { createAnchorFile, openAnchorFile } from "../../src/storage/anchor.ts";
-import type { RaftStorage } from "../../src/storage/contract.ts";
+import type { RaftStorage, StoredState } from "../../src/storage/contract.ts";
 import { openDataDirectory } from "../../src/storage/data-directory.ts";
 import { writeIdentity } from "../../src/storage/identity.ts";
-import { entriesAfter, expected, foundingOf, hardState, mustWrite, reopenAt } from "./log-builder.ts";
+import {
+  boundaryOf,
+  entriesAfter,
+  expected,
+  foundingOf,
+  hardState,
+  mustWrite,
+  reopenAt,
+} from "./log-builder.ts";
 
 interface Case {
   readonly base: string;
@@ -80,7 +89,10 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-/** 36 durable steps with truncations and term changes over two runs, so that tables and write-ahead log both hold some. */
+/**
+ * 36 durable steps with truncations, term changes, cuts behind snapshots and an install, over three runs, so that tables
+ * and write-ahead log both hold some.
+ */
 async function buildHistory(): Promise<void> {
   const random = createPrng(20, "damage");
   mkdirSync(closed);
@@ -92,8 +104,10 @@ async function buildHistory(): Promise<void> {
   let storage: RaftStorage = (await opened.found(foundingOf(identity))).storage;
   let log: readonly Entry[] = [];
   let hard: HardState = hardState(0);
+  let boundary = emptyBoundary;
+  let snapshot: LogBoundary | undefined;
   const note = (): void => {
-    digests[storage.step] = digestOf(hard, log);
+    digests[storage.step] = digestOf({ hardState: hard, boundary, snapshot, entries: log });
   };
   note();
   for (let i = 2; i <= 36; i++) {
@@ -103,13 +117,31 @@ async function buildHistory(): Promise<void> {
       cpSync(join(closed, "anchor"), join(root, `anchor-${i}`));
       storage = await reopenAt(closed);
     }
+    if (i === 20 || i === 35) {
+      boundary = boundaryOf(log.at(-7));
+      snapshot = boundaryOf(log.at(-4));
+      await mustWrite(storage, { snapshot: { boundary, last: snapshot, isInstalled: false } });
+      log = log.slice(-6);
+      note();
+      continue;
+    }
+    if (i === 28) {
+      const index = boundary.index + log.length + 9;
+      boundary = { index, term: hard.currentTerm, time: 1000 * index, chain: 99 };
+      snapshot = boundary;
+      log = entriesAfter(boundary, { count: 6, term: hard.currentTerm });
+      await mustWrite(storage, { snapshot: { boundary, last: boundary, isInstalled: true }, entries: log });
+      note();
+      continue;
+    }
     const newTerm = (i % 5 === 2 && i < 33) || i === 2;
     if (newTerm)
       hard = hardState(hard.currentTerm + 1, random.chance(0.7) ? `n${i % 3}@${"c".repeat(32)}` : undefined);
-    const truncateFrom = newTerm && log.length > 3 ? log.length - random.between(0, 2) : undefined;
-    const kept = truncateFrom === undefined ? log : log.slice(0, truncateFrom - 1);
+    const lost = newTerm && log.length > 3 ? random.between(1, 3) : 0;
+    const kept = log.slice(0, log.length - lost);
+    const truncateFrom = lost === 0 ? undefined : boundary.index + kept.length + 1;
     const count = newTerm && i % 2 === 0 ? 0 : random.between(1, 2);
-    const entries = entriesAfter(kept.at(-1), {
+    const entries = entriesAfter(kept.at(-1) ?? boundary, {
       count,
       term: hard.currentTerm,
       dataBytes: random.between(0, 9),
@@ -122,8 +154,11 @@ async function buildHistory(): Promise<void> {
 }
 
 /** The same text as `digestOf` in damage-child.mjs. */
-function digestOf(hard: HardState, entries: readonly Entry[]): string {
+function digestOf({ hardState: hard, boundary, snapshot, entries }: Omit<StoredState, "step">): string {
   const hash = createHash("sha1").update(`${hard.currentTerm} ${hard.votedFor}\n`);
+  for (const { index, term, time, chain } of snapshot === undefined ? [boundary] : [boundary, snapshot]) {
+    hash.update(`${index} ${term} ${time} ${chain}\n`);
+  }
   for (const { index, term, time, kind, data, chain } of entries) {
     hash.update(`${index} ${term} ${time} ${kind} ${chain} ${Buffer.from(data).toString("hex")}\n`);
   }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Identity } from "../../src/base/identity.ts";
 import { chainOf, chainStart } from "../../src/raft/chain.ts";
-import type { Entry, HardState } from "../../src/raft/types.ts";
+import type { Entry, HardState, LogBoundary } from "../../src/raft/types.ts";
 import type { DurableStep, RaftStorage } from "../../src/storage/contract.ts";
 import {
   type FoundedDirectory,
@@ -14,11 +14,11 @@ import {
 
 /** `count` entries of `term` that follow `previous`. */
 export function entriesAfter(
-  previous: Entry | undefined,
+  previous: LogBoundary | undefined,
   options: { readonly count: number; readonly term: number; readonly dataBytes?: number },
 ): readonly Entry[] {
   const entries: Entry[] = [];
-  let last = previous;
+  let last: LogBoundary | undefined = previous;
   for (let i = 0; i < options.count; i++) {
     const index = (last?.index ?? 0) + 1;
     const data = new Uint8Array(options.dataBytes ?? 24).fill((index * 7 + options.term) & 0xff);
@@ -30,8 +30,9 @@ export function entriesAfter(
       kind,
       data: kind === "noop" ? new Uint8Array() : data,
     } as const;
-    last = { ...body, chain: chainOf(last?.chain ?? chainStart, body) };
-    entries.push(last);
+    const entry: Entry = { ...body, chain: chainOf(last?.chain ?? chainStart, body) };
+    entries.push(entry);
+    last = entry;
   }
   return entries;
 }
@@ -42,7 +43,7 @@ export function hardState(currentTerm: number, votedFor?: string): HardState {
 
 /** A step with what is given; the rest is empty. */
 export function stepOf(parts: Partial<DurableStep>): DurableStep {
-  return { hardState: undefined, truncateFrom: undefined, entries: [], ...parts };
+  return { hardState: undefined, truncateFrom: undefined, entries: [], snapshot: undefined, ...parts };
 }
 
 /** Resolves with what the callback was given. */
@@ -53,6 +54,13 @@ export function writeStep(storage: RaftStorage, parts: Partial<DurableStep>): Pr
 export async function mustWrite(storage: RaftStorage, parts: Partial<DurableStep>): Promise<void> {
   const error = await writeStep(storage, parts);
   if (error !== undefined) throw error;
+}
+
+/** What remains of an entry that is given up. */
+export function boundaryOf(entry: LogBoundary | undefined): LogBoundary {
+  if (entry === undefined) throw new Error("there is no such entry");
+  const { index, term, time, chain } = entry;
+  return { index, term, time, chain };
 }
 
 /** Entries compared as plain data: the bytes may be views of different kinds. */
