@@ -2,18 +2,25 @@
  * The composition root: the only file that knows every part. Opens the data directory, joins or founds the cluster,
  * runs the driver, serves HTTP, and ends the process when a promise can no longer be kept.
  *
- *   open directory ─▶ listen for members ─▶ serve HTTP ─▶ (new: found, write it down) ─▶ drive
+ *   open directory ─▶ listen for members ─▶ serve HTTP ─▶ (new: found, write it down) ─▶ load the snapshot ─▶ drive
  */
 import { randomBytes } from "node:crypto";
-import { InvariantError } from "./base/assert.ts";
+import { InvariantError, present } from "./base/assert.ts";
 import { type Identity, memberId, memberName, rosterMembers } from "./base/identity.ts";
 import { createPrng } from "./base/prng.ts";
+import { snapshotPartBytesMax } from "./codec/message.ts";
 import type { ClusterConfig, HostPort, MemberConfig } from "./config/types.ts";
 import { createHttpServer } from "./http/server.ts";
-import { createNode, type NodeDriver } from "./node/driver.ts";
+import { createNode, type NodeDriver, type NodeEvent } from "./node/driver.ts";
+import { loadStart, type StartLoad, type StartState } from "./node/snapshot-loader.ts";
+import type { SnapshotMaker } from "./node/snapshot-maker.ts";
+import type { SnapshotScope } from "./node/snapshot-reader.ts";
 import { defaultRaftConfig } from "./raft/config.ts";
-import type { TraceEvent } from "./raft/types.ts";
+import { createThreadMaker } from "./snapshot-thread.ts";
+import type { SnapshotFiles } from "./storage/contract.ts";
 import { type FoundedDirectory, openDataDirectory } from "./storage/data-directory.ts";
+import { DataDirectoryError } from "./storage/failure.ts";
+import { openSnapshotFiles } from "./storage/snapshot-files.ts";
 import type { TransportRefusal } from "./transport/contract.ts";
 import { createTcpTransport, type TcpTransport } from "./transport/tcp-transport.ts";
 
@@ -75,6 +82,7 @@ class RunningServer implements Server {
   #http: { readonly port: number; close(): Promise<void> } | undefined;
   #driver: NodeDriver | undefined;
   #directory: FoundedDirectory | undefined;
+  #snapshots: { readonly files: SnapshotFiles; readonly maker: SnapshotMaker } | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #waitingFor = "the other founding members";
   #isFailed = false;
@@ -139,7 +147,7 @@ class RunningServer implements Server {
           });
       },
     });
-    if (directory.kind === "founded") this.#drive(directory);
+    if (directory.kind === "founded") void this.#loadThenDrive(directory);
     else void this.#foundThenDrive(directory);
   }
 
@@ -154,18 +162,40 @@ class RunningServer implements Server {
         clusterId: foundation.clusterId,
         members: rosterMembers(foundation.roster),
       });
-      this.#drive(founded);
+      await this.#loadThenDrive(founded);
       transport.enterCluster(founded.identity);
     } catch (error) {
       this.#fail(70, `the cluster could not be founded here: ${textOf(error)}`);
     }
   }
 
-  #drive(directory: FoundedDirectory): void {
-    const { config, id } = this.#options;
-    const { identity, storage } = directory;
-    const transport = this.#transport as TcpTransport;
+  /** Members and clients are answered while a large state is read: that it is, and nothing else. */
+  async #loadThenDrive(directory: FoundedDirectory): Promise<void> {
     this.#directory = directory;
+    this.#waitingFor = "its snapshot is being read";
+    try {
+      const { identity, storage, snapshotsPath } = directory;
+      const { clusterId, founders } = identity as Identity & { clusterId: string };
+      const scope = { clusterId, voters: rosterMembers(founders ?? {}) };
+      const files = openSnapshotFiles(snapshotsPath);
+      this.#snapshots = { files, maker: createThreadMaker(snapshotsPath) };
+      const load = await new Promise<StartLoad>((resolve) =>
+        loadStart(files, storage.restored, scope, resolve),
+      );
+      if (this.#closing !== undefined || this.#isFailed) return;
+      if (load.kind === "failed") return this.#diskFailed(load.error);
+      if (load.kind === "damaged") return this.#fail(70, damagedText(directory.path, load.why));
+      for (const text of load.start.damaged) this.#options.log("warn", "snapshot-damaged", { text });
+      this.#drive(directory, scope, load.start);
+    } catch (error) {
+      this.#fail(70, `the node could not be started: ${textOf(error)}`);
+    }
+  }
+
+  #drive({ identity, storage }: FoundedDirectory, scope: SnapshotScope, start: StartState): void {
+    const { config, id } = this.#options;
+    const transport = this.#transport as TcpTransport;
+    const { files, maker } = present(this.#snapshots, "the snapshots of an open directory");
     const { tickMs, heartbeatMs, electionTimeoutMs } = config.timing;
     this.#driver = createNode({
       name: id,
@@ -175,13 +205,21 @@ class RunningServer implements Server {
         electionTicks: Math.ceil(electionTimeoutMs / tickMs),
         heartbeatTicks: Math.ceil(heartbeatMs / tickMs),
       },
-      voters: rosterMembers(identity.founders ?? {}),
+      voters: scope.voters,
       prng: createPrng(randomBytes(6).readUIntBE(0, 6)),
       storage,
+      snapshotFiles: files,
+      snapshotMaker: maker,
+      start,
       tickMs,
-      clusterId: (identity as Identity & { clusterId: string }).clusterId,
+      clusterId: scope.clusterId,
       settings: config.settings,
-      limits: { logBytes: config.node.logBytes, queuedProposals },
+      limits: {
+        logBytes: config.node.logBytes,
+        snapshotEveryBytes: config.node.snapshotEveryBytes,
+        snapshotPartBytes: snapshotPartBytesMax,
+        queuedProposals,
+      },
       host: {
         monotonicMs: () => performance.now(),
         wallMs: () => Date.now(),
@@ -191,11 +229,7 @@ class RunningServer implements Server {
         peers: () => transport.peers(),
         trace: (event) => this.#traced(event),
         guard: (input) => this.#guard(input),
-        storageFailed: (error) =>
-          this.#fail(
-            70,
-            `the disk failed: ${textOf(error)}\nThis node stopped at once; the others go on. Mend the disk, then start it again.`,
-          ),
+        storageFailed: (error) => this.#diskFailed(error),
       },
     });
     let lastTickMs = performance.now();
@@ -208,7 +242,14 @@ class RunningServer implements Server {
     }, tickMs);
   }
 
-  #traced(event: TraceEvent): void {
+  #diskFailed(error: Error): void {
+    this.#fail(
+      70,
+      `the disk failed: ${textOf(error)}\nThis node stopped at once; the others go on. Mend the disk, then start it again.`,
+    );
+  }
+
+  #traced(event: NodeEvent): void {
     if (event.kind === "vote" || event.kind === "campaign" || event.kind === "mismatch") return;
     const { kind, ...facts } = event;
     const leader =
@@ -250,8 +291,14 @@ class RunningServer implements Server {
     clearInterval(this.#ticker);
     this.#driver?.stop();
     await this.#transport?.close();
+    await this.#snapshots?.maker.close();
+    await this.#snapshots?.files.close();
     await this.#directory?.storage.close();
   }
+}
+
+function damagedText(path: string, why: string): string {
+  return new DataDirectoryError({ code: "damaged", path, what: `${path} is damaged: ${why}` }).message;
 }
 
 function urlOf({ host, port }: HostPort): string {

@@ -81,7 +81,27 @@ const layers: Readonly<Record<string, Layer>> = {
   },
   "server.ts": {
     pure: false,
-    imports: ["base", "raft", "config", "storage", "transport", "node", "http"],
+    imports: [
+      "base",
+      "codec/message.ts",
+      "raft",
+      "config",
+      "storage",
+      "transport",
+      "node",
+      "http",
+      "snapshot-thread.ts",
+    ],
+    packages: ["node:"],
+  },
+  "snapshot-thread.ts": {
+    pure: false,
+    imports: ["codec", "node/snapshot-maker.ts", "raft/types.ts"],
+    packages: ["node:"],
+  },
+  "snapshot-worker.ts": {
+    pure: false,
+    imports: ["base", "codec", "node/snapshot-maker.ts", "snapshot-thread.ts", "storage/snapshot-files.ts"],
     packages: ["node:"],
   },
 };

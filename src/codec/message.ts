@@ -1,13 +1,40 @@
 /**
- * The messages of consensus as bytes: positional msgpack arrays that begin with a type code. Entries inside an append
+ * What members say to each other as bytes: positional msgpack arrays that begin with a type code. The messages of
+ * consensus, and the bytes of a snapshot, which the hosts pass on beside them. Entries inside an append
  * keep the bytes they have on disk. Pure. Decoding believes nothing: shape, ranges and the promises of
  * `raft/types.ts` that can be seen in one message are checked here, so the core never meets a malformed one.
  * Raft Fig. 3.1 (the messages), §4.2.1 (pre-vote). A code is never used again for another meaning.
  */
 import { unreachable } from "../base/assert.ts";
-import type { Echo, Entry, LeaderLostHint, LogBoundary, Message } from "../raft/types.ts";
+import type { Echo, Entry, LeaderLostHint, LogBoundary, LogIndex, Message } from "../raft/types.ts";
 import { DecodeError, decodeEntry, encodeEntry, safeInteger } from "./entry.ts";
 import { type Plain, packPlain, unpackPlain } from "./msgpack.ts";
+
+/** Everything that goes from one member to another. */
+export type PeerMessage = Message | SnapshotTransfer;
+
+/** How a follower fetches the file of the snapshot that it was offered; `index` is the last entry that it covers. */
+export type SnapshotTransfer = SnapshotRequest | SnapshotPart;
+
+/** Send me what stands from `offset` on. */
+export interface SnapshotRequest {
+  readonly kind: "snapshot-request";
+  readonly index: LogIndex;
+  readonly offset: number;
+}
+
+export interface SnapshotPart {
+  readonly kind: "snapshot-part";
+  readonly index: LogIndex;
+  readonly offset: number;
+  /** Bytes of the whole file; 0 when this member has no such file. */
+  readonly total: number;
+  /** At most `snapshotPartBytesMax`; at least one, unless the file is not there or `offset` is at its end. */
+  readonly bytes: Uint8Array;
+}
+
+/** So small that a heartbeat behind it is not late on a slow link, and that little is sent twice. */
+export const snapshotPartBytesMax = 128 * 1024;
 
 /** Longest member id that is believed, in UTF-16 units. */
 export const memberIdLengthMax = 128;
@@ -25,21 +52,25 @@ const code = {
   timeoutNow: 10,
   termOver: 11,
   snapshotOffer: 12,
+  snapshotRequest: 13,
+  snapshotPart: 14,
 } as const;
 
 /** The bytes may share memory with others that were encoded before: copy what is to be kept. */
-export function encodeMessage(message: Message): Uint8Array {
+export function encodeMessage(message: PeerMessage): Uint8Array {
   return packPlain(toPlain(message));
 }
 
-/** Throws DecodeError and nothing else. Data of entries are views into `bytes`, which must not be written to again. */
-export function decodeMessage(bytes: Uint8Array): Message {
+/** Throws DecodeError and nothing else. Data of entries and parts are views into `bytes`, which must not be written to again. */
+export function decodeMessage(bytes: Uint8Array): PeerMessage {
   const plain = unpackPlain(bytes);
   if (!isList(plain)) throw new DecodeError("message is not an array");
-  return fromPlain(plain);
+  return plain[0] === code.snapshotRequest || plain[0] === code.snapshotPart
+    ? transferFrom(plain)
+    : fromPlain(plain);
 }
 
-function toPlain(message: Message): Plain {
+function toPlain(message: PeerMessage): Plain {
   switch (message.kind) {
     case "pre-vote": {
       const { term, nextTerm, lastLogIndex, lastLogTerm } = message;
@@ -89,6 +120,10 @@ function toPlain(message: Message): Plain {
       return [code.termOver, message.term];
     case "timeout-now":
       return [code.timeoutNow, message.term];
+    case "snapshot-request":
+      return [code.snapshotRequest, message.index, message.offset];
+    case "snapshot-part":
+      return [code.snapshotPart, message.index, message.offset, message.total, message.bytes];
     default:
       return unreachable(message);
   }
@@ -170,6 +205,23 @@ function fromPlain(list: readonly Plain[]): Message {
     default:
       throw new DecodeError("message type is unknown");
   }
+}
+
+function transferFrom(list: readonly Plain[]): SnapshotTransfer {
+  const index = safeInteger(list[1], "index of the snapshot", 1);
+  const offset = natural(list[2], "offset");
+  if (list[0] === code.snapshotRequest) {
+    exactly(list, 3);
+    return { kind: "snapshot-request", index, offset };
+  }
+  exactly(list, 5);
+  const total = natural(list[3], "total");
+  const bytes = list[4];
+  if (!(bytes instanceof Uint8Array)) throw new DecodeError("a part of a snapshot is not bytes");
+  if (bytes.length > snapshotPartBytesMax) throw new DecodeError("a part of a snapshot is too large");
+  if (bytes.length > 0 && offset + bytes.length > total)
+    throw new DecodeError("a part of a snapshot goes beyond its end");
+  return { kind: "snapshot-part", index, offset, total, bytes };
 }
 
 /** Entries are contiguous from prevLogIndex + 1; terms and times never fall; no term is above the sender's. */

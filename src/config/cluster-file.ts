@@ -250,6 +250,7 @@ class Builder {
         batchBytes: number("node.batchBytes"),
         connections: number("node.connections"),
         logBytes: number("node.logBytes"),
+        snapshotEveryBytes: number("node.snapshotEveryBytes"),
       },
       listen: {
         http: this.#values.get("listen.http") as HostPort | undefined,

@@ -94,6 +94,11 @@ export const fields: readonly Field[] = [
       batchBytes: [1024, 8_388_608, "Largest body of a batch."],
       connections: [1, 1_000_000, "Client connections."],
       logBytes: [65_536, 68_719_476_736, "Log size at which writes are refused; the log is kept in memory."],
+      snapshotEveryBytes: [
+        4_096,
+        17_179_869_184,
+        "Log written since the last snapshot at which the next one is made; at most a quarter of logBytes counts.",
+      ],
     },
     defaultNode,
   ),

@@ -42,6 +42,7 @@ export interface NodeConfig {
   readonly batchBytes: number;
   readonly connections: number;
   readonly logBytes: number;
+  readonly snapshotEveryBytes: number;
 }
 
 export const defaultTiming: TimingConfig = { tickMs: 50, heartbeatMs: 100, electionTimeoutMs: 750 };
@@ -51,4 +52,5 @@ export const defaultNode: NodeConfig = {
   batchBytes: 1_048_576,
   connections: 10_000,
   logBytes: 1_073_741_824,
+  snapshotEveryBytes: 33_554_432,
 };

@@ -9,20 +9,21 @@
  * Everything is a callback of one event loop; inputs only note what arrived, and one `turn` after them carries it all
  * out. It makes no decision about consensus or locks. The simulator runs this very file.
  */
-import { assert } from "../base/assert.ts";
+import { assert, present } from "../base/assert.ts";
 import { memberName } from "../base/identity.ts";
 import type { Prng } from "../base/prng.ts";
 import { decodeCommand, encodeCommand } from "../codec/command.ts";
 import { DecodeError } from "../codec/entry.ts";
+import type { PeerMessage } from "../codec/message.ts";
 import type { Command, KeepAliveItem } from "../locks/commands.ts";
-import { apply, createLockState, nextDeadline, timeLogIntervalMs } from "../locks/machine.ts";
+import { apply, nextDeadline, timeLogIntervalMs } from "../locks/machine.ts";
 import type { KeepAliveOutcome, Outcome } from "../locks/outcomes.ts";
 import type { Claim, LockState } from "../locks/records.ts";
 import type { Settings } from "../locks/settings.ts";
 import type { RaftConfig } from "../raft/config.ts";
 import { createRaft, type Raft } from "../raft/raft.ts";
-import type { Entry, MemberId, Message, RaftOutput, TraceEvent, WriteJob } from "../raft/types.ts";
-import type { RaftStorage } from "../storage/contract.ts";
+import type { Entry, LogBoundary, MemberId, RaftOutput, TraceEvent, WriteJob } from "../raft/types.ts";
+import type { RaftStorage, SnapshotFiles } from "../storage/contract.ts";
 import type { PeerStatus } from "../transport/contract.ts";
 import { Attachments, type CancelRequest } from "./attachments.ts";
 import { createClusterClock } from "./clock.ts";
@@ -41,7 +42,14 @@ import { Dooms } from "./dooms.ts";
 import { type Fate, Pending } from "./pending.ts";
 import { ProposalQueue, type QueuedProposal } from "./proposals.ts";
 import { Reads } from "./reads.ts";
+import type { StartState } from "./snapshot-loader.ts";
+import type { SnapshotMaker } from "./snapshot-maker.ts";
+import type { LoadedSnapshot } from "./snapshot-reader.ts";
+import { type SnapshotEvent, Snapshots } from "./snapshots.ts";
 import { memberStatuses } from "./status.ts";
+
+/** What happened here, for logs and traces. */
+export type NodeEvent = TraceEvent | SnapshotEvent;
 
 /** The world, as the driver sees it. */
 export interface NodeHost {
@@ -51,13 +59,15 @@ export interface NodeHost {
   wallMs(): number;
   /** Runs `turn` once, after the events that are at hand now. */
   defer(turn: () => void): void;
-  send(to: MemberId, message: Message): void;
+  send(to: MemberId, message: PeerMessage): void;
   probe(member: MemberId): void;
   peers(): readonly PeerStatus[];
-  trace(event: TraceEvent): void;
+  trace(event: NodeEvent): void;
   /** An entry was applied, with this outcome: for checkers that want to know. */
   applied?(entry: Entry, outcome: Outcome): void;
-  /** Runs what follows a finished write; a broken invariant in it must end the process. */
+  /** The state after this entry came from another member, in the place of what was applied: for the same. */
+  installed?(last: LogBoundary): void;
+  /** Runs what follows a finished write or read; a broken invariant in it must end the process. */
   guard(input: () => void): void;
   /** The disk failed: the process must end with exit code 70. Nothing is called afterwards. */
   storageFailed(error: Error): void;
@@ -69,6 +79,10 @@ export interface NodeOptions {
   readonly voters: readonly MemberId[];
   readonly prng: Prng;
   readonly storage: RaftStorage;
+  /** Of the same directory. The state that `storage` and its snapshots make is `start` (`snapshot-loader.ts`). */
+  readonly snapshotFiles: SnapshotFiles;
+  readonly snapshotMaker: SnapshotMaker;
+  readonly start: StartState;
   readonly host: NodeHost;
   readonly tickMs: number;
   readonly clusterId: string;
@@ -80,6 +94,10 @@ export interface NodeOptions {
 export interface NodeLimits {
   /** Log size at which writes are refused; releases, keepalives and time pass for another tenth. */
   readonly logBytes: number;
+  /** Bytes of entries after which a snapshot is made; never more than a quarter of `logBytes`. */
+  readonly snapshotEveryBytes: number;
+  /** Bytes of a snapshot in one answer to who fetches it, at most `snapshotPartBytesMax`. */
+  readonly snapshotPartBytes: number;
   /** Proposals that may wait for the next batch. */
   readonly queuedProposals: number;
 }
@@ -87,7 +105,7 @@ export interface NodeLimits {
 export interface NodeDriver extends HoldfastNode {
   /** One tick passed; call it late rather than twice. */
   tick(): void;
-  message(from: MemberId, message: Message): void;
+  message(from: MemberId, message: PeerMessage): void;
   leaderLost(member: MemberId): void;
   /** No reply is given any more. The storage's write under way is the caller's to wait for. */
   stop(): void;
@@ -113,7 +131,8 @@ class Driver implements NodeDriver {
   readonly #options: NodeOptions;
   readonly #host: NodeHost;
   readonly #raft: Raft;
-  readonly #state: LockState = createLockState();
+  /** Another one after an install. */
+  #state: LockState;
   readonly #clock;
   readonly #queue = new ProposalQueue();
   readonly #pending = new Pending();
@@ -122,9 +141,12 @@ class Driver implements NodeDriver {
   /** Commands as they were read back from the very bytes that were proposed here. */
   readonly #decoded = new WeakMap<Uint8Array, Command>();
   readonly #attachments = new Attachments();
+  readonly #snapshots: Snapshots;
 
   /** Committed, and not applied yet. */
   #toApply: Entry[] = [];
+  /** Verified and durable, until the core has said whether it is needed. */
+  #fetched: LoadedSnapshot | undefined;
   #isTurnDue = false;
   #isStopped = false;
   #isWriting = false;
@@ -138,8 +160,9 @@ class Driver implements NodeDriver {
     this.#options = options;
     this.#host = options.host;
     this.#clock = createClusterClock(2 * options.tickMs);
-    const { hardState, boundary, snapshot, entries } = options.storage.restored;
-    assert(snapshot === undefined, "no snapshot is taken yet, so none can be loaded", { snapshot });
+    const { hardState, boundary, entries } = options.storage.restored;
+    const { state, snapshot } = options.start;
+    this.#state = state;
     this.#raft = createRaft({
       config: options.raft,
       voters: options.voters,
@@ -149,6 +172,36 @@ class Driver implements NodeDriver {
       snapshot,
       entries,
     });
+    this.#snapshots = this.#createSnapshots(snapshot);
+  }
+
+  #createSnapshots(newest: LogBoundary | undefined): Snapshots {
+    const { clusterId, voters, snapshotFiles, snapshotMaker, limits, raft, host } = this.#options;
+    return new Snapshots(
+      {
+        scope: { clusterId, voters },
+        files: snapshotFiles,
+        maker: snapshotMaker,
+        self: raft.self,
+        everyBytes: Math.min(limits.snapshotEveryBytes, limits.logBytes / 4),
+        partBytes: limits.snapshotPartBytes,
+        patienceTicks: raft.electionTicks,
+        host: {
+          monotonicMs: () => host.monotonicMs(),
+          send: (to, message) => host.send(to, message),
+          trace: (event) => host.trace(event),
+          entries: (from, to, bytesMax) => this.#raft.entries(from, to, bytesMax),
+          taken: (last) => {
+            this.#raft.snapshotTaken(last);
+            this.#turn();
+          },
+          fetched: (loaded) => this.#handleFetched(loaded),
+          guard: (input) => host.guard(input),
+          storageFailed: (error) => this.#storageFailed(error),
+        },
+      },
+      newest,
+    );
   }
 
   // ---- inputs --------------------------------------------------------------------------------------------------
@@ -156,15 +209,18 @@ class Driver implements NodeDriver {
   tick(): void {
     if (this.#isStopped) return;
     this.#raft.tick();
+    this.#snapshots.tick();
     this.#queue.noteTick();
     if (this.#isServing()) this.#tickServing();
     else if (this.#leadingTerm !== undefined) this.#stamp();
     this.#turn();
   }
 
-  message(from: MemberId, message: Message): void {
+  message(from: MemberId, message: PeerMessage): void {
     // Until membership can change, whoever is not a founder has no say.
     if (this.#isStopped || !this.#options.voters.includes(from)) return;
+    if (message.kind === "snapshot-request") return this.#snapshots.handleRequest(from, message);
+    if (message.kind === "snapshot-part") return this.#snapshots.handlePart(message);
     this.#raft.message(from, message);
     if (this.#raft.leader === from && message.term === this.#raft.currentTerm)
       this.#leaderHeardMs = this.#host.monotonicMs();
@@ -260,6 +316,7 @@ class Driver implements NodeDriver {
 
   stop(): void {
     this.#isStopped = true;
+    this.#snapshots.stop();
   }
 
   // ---- the turn ------------------------------------------------------------------------------------------------
@@ -287,6 +344,8 @@ class Driver implements NodeDriver {
     if (output.write !== undefined) this.#write(output.write);
     if (output.probe !== undefined) this.#host.probe(output.probe);
     for (const readId of output.readsDropped) this.#reads.drop(readId, this.#notLeadingNow());
+    if (output.fetch !== undefined) this.#snapshots.offer(output.fetch.from, output.fetch.last);
+    if (output.install !== undefined) this.#install(output.install);
     for (const entry of output.committed) this.#toApply.push(entry);
     this.#reads.noteConfirmed(output.reads);
     this.#applySome();
@@ -297,6 +356,25 @@ class Driver implements NodeDriver {
   #applySome(): void {
     for (const entry of this.#toApply.splice(0, entriesAppliedAtOnce)) this.#applyEntry(entry);
     if (this.#toApply.length > 0) this.#requestTurn();
+    this.#snapshots.maybeMake(() => this.#raft.boundaryAt(this.#state.revision));
+  }
+
+  #handleFetched(loaded: LoadedSnapshot): void {
+    this.#fetched = loaded;
+    this.#raft.snapshotFetched(loaded.last);
+    this.#turn();
+    this.#fetched = undefined;
+  }
+
+  /** The state becomes that of another member: whatever waits to be applied is covered by it. */
+  #install(last: LogBoundary): void {
+    assert(this.#leadingTerm === undefined, "a leader's log has all that is committed");
+    const { state } = present(this.#fetched, "the snapshot that is to be installed");
+    assert(state.revision === last.index && state.revision > this.#state.revision, "an install goes forward");
+    this.#state = state;
+    this.#toApply = [];
+    this.#snapshots.noteInstalled(last);
+    this.#host.installed?.(last);
   }
 
   #write(job: WriteJob): void {
@@ -305,16 +383,22 @@ class Driver implements NodeDriver {
     const { hardState, truncateFrom, entries, snapshot } = job;
     this.#options.storage.write({ hardState, truncateFrom, entries, snapshot }, (error) => {
       if (this.#isStopped) return;
-      if (error === undefined) return this.#host.guard(() => this.#finishWrite(job));
-      this.#isStopped = true;
-      this.#host.storageFailed(error);
+      if (error === undefined) this.#host.guard(() => this.#finishWrite(job));
+      else this.#storageFailed(error);
     });
+  }
+
+  #storageFailed(error: Error): void {
+    if (this.#isStopped) return;
+    this.stop();
+    this.#host.storageFailed(error);
   }
 
   #finishWrite(job: WriteJob): void {
     this.#isWriting = false;
     for (const { to, message } of job.thenSend) this.#host.send(to, message);
     this.#raft.writeDone(job.jobId);
+    if (job.snapshot !== undefined) this.#snapshots.noteBoundary(job.snapshot.boundary.index);
     this.#turn();
   }
 
@@ -486,6 +570,7 @@ class Driver implements NodeDriver {
     const command =
       entry.kind === "noop" ? undefined : (this.#decoded.get(entry.data) ?? decodeCommand(entry.data));
     const { outcome, changes } = apply(this.#state, { index: entry.index, time: entry.time, command });
+    this.#snapshots.noteApplied(entry);
     this.#host.applied?.(entry, outcome);
     this.#pending.settle(entry.index, entry.term, outcome);
     if (this.#leadingTerm === undefined) return;

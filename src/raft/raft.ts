@@ -109,6 +109,8 @@ export interface Raft {
   snapshotTaken(last: LogBoundary): void;
   /** What `fetch` asked for is here, verified and durable; answered by `install` if it is still needed. */
   snapshotFetched(last: LogBoundary): void;
+  /** Entries from `from` to `to`, about `bytesMax` of data, at least one; undefined when they are not all held. */
+  entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] | undefined;
   /** The entry there, as what a snapshot of the state after it stands for; it must be held. */
   boundaryAt(index: LogIndex): LogBoundary;
   /** Evidence that this member's process ended (see the transport's contract). */
@@ -248,6 +250,11 @@ class RaftCore implements Raft {
 
   snapshotFetched(last: LogBoundary): void {
     this.#guarded(() => handleSnapshotFetched(this.#state, last));
+  }
+
+  entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] | undefined {
+    const { log } = this.#state;
+    return from > log.boundary.index && to <= lastIndex(log) ? slice(log, from, to, bytesMax) : undefined;
   }
 
   boundaryAt(index: LogIndex): LogBoundary {

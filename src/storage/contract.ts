@@ -1,5 +1,5 @@
 /**
- * What the consensus core needs from a disk, as promises. Both the LevelDB implementation (`level-storage.ts`) and the
+ * What the consensus core and its host need from a disk, as promises. First the log; the files of snapshots are below. Both the LevelDB implementation (`level-storage.ts`) and the
  * simulated disk (test/sim) keep them and pass the same contract suite (`test/storage/contract.ts`).
  *
  * 1. `write` carries out one durable step: truncation, entries, where the log begins, hard state, all or nothing. Its
@@ -45,4 +45,51 @@ export interface RaftStorage {
   write(step: DurableStep, done: (error: Error | undefined) => void): void;
   /** Waits for the write under way, then releases the files. May be called twice. */
   close(): Promise<void>;
+}
+
+/**
+ * The files of a member's snapshots, named by the last entry that each covers. What is in them is for others to judge
+ * (`codec/snapshot.ts`): bytes that rot are found there and nowhere else.
+ *
+ * 1. A file has its name once all of it is on disk, and its name too: it is whole, or not there (S9).
+ * 2. Every `done` runs later, never inside of the call. After an error nothing more may be done with these files. What
+ *    changes the folder happens in the order of the calls.
+ * 3. What a transfer has left unfinished is kept for the next one of the same snapshot, over a restart too, but unproven.
+ */
+export interface SnapshotFiles {
+  /** Of the whole files, ascending. */
+  list(done: (error: Error | undefined, indexes: readonly LogIndex[]) => void): void;
+  /** Removes the whole files outside of `from … to`, both of which stay. Not synced: they may be back after a crash. */
+  keepOnly(from: LogIndex, to: LogIndex, done: FileDone): void;
+  /** Up to `bytesMax` bytes from `offset` on; undefined when there is no such whole file. */
+  read(index: LogIndex, offset: number, bytesMax: number, done: ReadDone): void;
+  /** Begins a file; what another unfinished one of the same origin held is gone. */
+  create(
+    index: LogIndex,
+    origin: "own" | "fetched",
+    done: (error: Error | undefined, file: UnfinishedFile | undefined) => void,
+  ): void;
+  /** Ends what is under way. May be called twice. */
+  close(): Promise<void>;
+}
+
+export type FileDone = (error: Error | undefined) => void;
+export type ReadDone = (error: Error | undefined, found: FilePiece | undefined) => void;
+
+export interface FilePiece {
+  readonly bytes: Uint8Array;
+  /** Of the whole file. */
+  readonly total: number;
+}
+
+/** One operation at a time; of the last two, one ends its use. */
+export interface UnfinishedFile {
+  /** So many are in it; more than 0 at first when a transfer goes on. */
+  readonly bytes: number;
+  read(offset: number, bytesMax: number, done: ReadDone): void;
+  append(bytes: Uint8Array, done: FileDone): void;
+  /** Makes it durable under its name, in the place of an older one of that name. */
+  finish(done: FileDone): void;
+  /** Leaves it as it is, or removes it. Waits for what is under way. */
+  abandon(how: "keep" | "remove", done: FileDone): void;
 }

@@ -5,6 +5,7 @@
  *
  *   identity.json  who this is (identity.ts)             anchor    how far it has gone (anchor.ts)
  *   store/         entries and hard state, on `level`    REFUSED   why a start found it damaged; refuses every later one
+ *   snapshots/     states that stand for entries (snapshot-files.ts); read by whoever builds the state
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -59,6 +60,8 @@ export interface FoundedDirectory {
   readonly path: string;
   readonly identity: Identity;
   readonly storage: RaftStorage;
+  /** The folder of snapshots. */
+  readonly snapshotsPath: string;
 }
 
 export interface Founding {
@@ -68,6 +71,7 @@ export interface Founding {
 }
 
 export const storeDirectoryName = "store";
+export const snapshotsDirectoryName = "snapshots";
 export const refusalFileName = "REFUSED";
 
 /**
@@ -231,7 +235,7 @@ async function found(
     entries: [],
     stale: [],
   });
-  return { kind: "founded", path, identity, storage };
+  return { kind: "founded", path, identity, storage, snapshotsPath: join(path, snapshotsDirectoryName) };
 }
 
 async function openFounded(path: string, identity: Identity): Promise<FoundedDirectory> {
@@ -251,7 +255,7 @@ async function openFounded(path: string, identity: Identity): Promise<FoundedDir
     const { start, entries, stale } = content;
     const parts = { db, anchor, clusterId, memberId: member };
     const storage = createLevelStorage({ ...parts, head, start, entries, stale });
-    return { kind: "founded", path, identity, storage };
+    return { kind: "founded", path, identity, storage, snapshotsPath: join(path, snapshotsDirectoryName) };
   } catch (error) {
     anchor?.close();
     await db?.close();

@@ -13,11 +13,12 @@
  * 4. `probe(member)` looks for that evidence at once. When there is any, or by the end of the next connect attempt,
  *    `leaderLost` is called; when the member answers, nothing is called.
  */
-import type { MemberId, Message } from "../raft/types.ts";
+import type { PeerMessage } from "../codec/message.ts";
+import type { MemberId } from "../raft/types.ts";
 
 export interface TransportEvents {
-  /** A Raft message from a member that passed the handshake. */
-  message(from: MemberId, message: Message): void;
+  /** A message from a member that passed the handshake. */
+  message(from: MemberId, message: PeerMessage): void;
   /** Evidence that this member's process has ended (promise 3). May be called again for the same death. */
   leaderLost(member: MemberId): void;
   /**
@@ -56,7 +57,7 @@ export interface PeerStatus {
 }
 
 export interface Transport {
-  send(to: MemberId, message: Message): void;
+  send(to: MemberId, message: PeerMessage): void;
   probe(member: MemberId): void;
   peers(): readonly PeerStatus[];
   /** Tells every connected member that this process ends on purpose, then closes everything. May be called twice. */

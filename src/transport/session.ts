@@ -7,8 +7,7 @@
 import type { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { DecodeError } from "../codec/entry.ts";
-import { decodeMessage, encodeMessage } from "../codec/message.ts";
-import type { Message } from "../raft/types.ts";
+import { decodeMessage, encodeMessage, type PeerMessage } from "../codec/message.ts";
 import type { HelloVerdict } from "./checks.ts";
 import type { TransportRefusal } from "./contract.ts";
 import { decodeHello, encodeHello, type Hello, helloMember } from "./hello.ts";
@@ -28,7 +27,7 @@ export interface SessionOwner {
   refusedBy(session: Session, refusal: TransportRefusal): void;
   /** This side refuses the other one; the connection ends. */
   refusing(session: Session, refusal: TransportRefusal): void;
-  message(session: Session, message: Message): void;
+  message(session: Session, message: PeerMessage): void;
   goodbye(session: Session): void;
 }
 
@@ -56,7 +55,7 @@ export interface Session {
   /** Counts a tick without any frame; the number of such ticks in a row. Ticks, so that a paused process kills none. */
   countSilence(): number;
   /** False when the message was dropped. */
-  send(message: Message): boolean;
+  send(message: PeerMessage): boolean;
   ping(): void;
   /** Calls back once: true when an answer to a ping sent now came within `timeoutMs`, false when not or when closed. */
   askAlive(timeoutMs: number, answer: (alive: boolean) => void): void;
@@ -123,7 +122,7 @@ class TcpSession implements Session {
     return this.#silentTicks;
   }
 
-  send(message: Message): boolean {
+  send(message: PeerMessage): boolean {
     return this.#isOpen && this.#link.send("raft", encodeMessage(message));
   }
 

@@ -7,7 +7,8 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { assert } from "../base/assert.ts";
 import { type Identity, memberName } from "../base/identity.ts";
-import type { MemberId, Message } from "../raft/types.ts";
+import type { PeerMessage } from "../codec/message.ts";
+import type { MemberId } from "../raft/types.ts";
 import { type Admission, createAdmission } from "./admission.ts";
 import type { HelloVerdict } from "./checks.ts";
 import type { PeerStatus, Transport, TransportEvents, TransportRefusal } from "./contract.ts";
@@ -128,7 +129,7 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  send(to: MemberId, message: Message): void {
+  send(to: MemberId, message: PeerMessage): void {
     const session = this.#peers.get(memberName(to))?.outbound;
     if (session === undefined || session.member !== to || !this.#talksRaft(session)) return;
     if (session.send(message)) return;
@@ -272,7 +273,7 @@ class SocketTransport implements TcpTransport, SessionOwner, PeerOwner {
     return this.#identity.state === "founded" && session.hello?.state === "founded";
   }
 
-  message(session: Session, message: Message): void {
+  message(session: Session, message: PeerMessage): void {
     if (session.member === undefined || !this.#talksRaft(session)) return;
     this.#events.message(session.member, message);
   }

@@ -228,6 +228,8 @@ export class Members {
       })),
       timing,
       settings: { disconnectGraceMs: 3_000 },
+      // A member that is away for some seconds comes back through the state of another one.
+      node: { snapshotEveryBytes: 65_536 },
       listen: { http: `127.0.0.1:${self.httpPort}`, peer: `127.0.0.1:${self.peerPort}` },
     };
     // JSON is YAML.

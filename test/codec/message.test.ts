@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { Packr } from "msgpackr";
 import { describe, expect, it } from "vitest";
 import { DecodeError, encodeEntry } from "../../src/codec/entry.ts";
-import { decodeMessage, encodeMessage } from "../../src/codec/message.ts";
+import { decodeMessage, encodeMessage, type PeerMessage } from "../../src/codec/message.ts";
 import type { Entry, Message } from "../../src/raft/types.ts";
 
 const number = fc.oneof(
@@ -54,7 +54,7 @@ const entries = fc
     return { prevLogIndex, prevLogTerm, entries: list, term };
   });
 
-const messages: fc.Arbitrary<Message> = fc.oneof(
+const messages: fc.Arbitrary<PeerMessage> = fc.oneof(
   fc
     .tuple(lastLog, hint, number)
     .map(([log, h, next]): Message => ({ kind: "pre-vote", ...log, nextTerm: next + 1, hint: h })),
@@ -116,12 +116,24 @@ const messages: fc.Arbitrary<Message> = fc.oneof(
   number.map((term): Message => ({ kind: "term-over", term })),
   fc.tuple(number, echo).map(([term, e]): Message => ({ kind: "heartbeat-response", term, echo: e })),
   number.map((term): Message => ({ kind: "timeout-now", term })),
+  fc
+    .tuple(number, number)
+    .map(([index, offset]): PeerMessage => ({ kind: "snapshot-request", index: index + 1, offset })),
+  fc.tuple(number, number, number, fc.uint8Array({ maxLength: 60 })).map(
+    ([index, offset, more, bytes]): PeerMessage => ({
+      kind: "snapshot-part",
+      index: index + 1,
+      offset,
+      total: Math.min(offset + bytes.length + more, Number.MAX_SAFE_INTEGER),
+      bytes,
+    }),
+  ),
 );
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true });
 /** A copy of its own, so that a mutation harms nothing else. */
 const bytesOf = (value: unknown): Uint8Array => Uint8Array.from(packr.pack(value));
-const encoded = (message: Message): Uint8Array => Uint8Array.from(encodeMessage(message));
+const encoded = (message: PeerMessage): Uint8Array => Uint8Array.from(encodeMessage(message));
 
 describe("messages", () => {
   it("come back exactly as they were sent", () => {

@@ -14,7 +14,10 @@ const locks = ["orders", "billing/close", "deploy"];
 let cluster: Cluster;
 
 beforeAll(async () => {
-  cluster = await Cluster.start();
+  // Often enough that kills meet snapshots half written.
+  cluster = await Cluster.start((yaml) =>
+    yaml.replace("snapshotEveryBytes: 33554432", "snapshotEveryBytes: 8192"),
+  );
 });
 
 afterAll(async () => {

@@ -2,6 +2,7 @@
  * A real member behind a real HTTP server, in this process: the driver, the state machine and the core as they ship; a
  * disk in memory. Time passes by a real timer, so tests wait for what they expect and never for a while.
  */
+
 import { connect, type Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { createPrng } from "../../src/base/prng.ts";
@@ -17,6 +18,7 @@ import { createNode, type NodeDriver } from "../../src/node/driver.ts";
 import { emptyBoundary } from "../../src/raft/chain.ts";
 import { defaultRaftConfig } from "../../src/raft/config.ts";
 import type { RaftStorage } from "../../src/storage/contract.ts";
+import { noSnapshots } from "../node/no-snapshots.ts";
 import { expectDocumented } from "./documented.ts";
 
 const tickMs = 10;
@@ -60,10 +62,16 @@ export function startMember(settings: Partial<Settings> = {}): Member {
     voters: ["n1@1"],
     prng: createPrng(1),
     storage,
+    ...noSnapshots(),
     tickMs,
     clusterId: "test-cluster",
     settings: { ...defaultSettings, electionTimeoutMaxMs: 100, ...settings },
-    limits: { logBytes: 1 << 30, queuedProposals: 1_000 },
+    limits: {
+      logBytes: 1 << 30,
+      snapshotEveryBytes: 1 << 28,
+      snapshotPartBytes: 1_000,
+      queuedProposals: 1_000,
+    },
     host: {
       monotonicMs: () => performance.now(),
       wallMs: () => Date.now(),

@@ -1,13 +1,15 @@
 /** One driver alone in its cluster, on a disk and a clock that the test moves by hand. */
 import { createPrng } from "../../src/base/prng.ts";
 import { decodeCommand } from "../../src/codec/command.ts";
+import type { PeerMessage } from "../../src/codec/message.ts";
 import type { KeepAliveOutcome, Outcome } from "../../src/locks/outcomes.ts";
 import { defaultSettings, type Settings } from "../../src/locks/settings.ts";
 import type { Reply } from "../../src/node/contract.ts";
 import { createNode, type NodeDriver } from "../../src/node/driver.ts";
 import { emptyBoundary } from "../../src/raft/chain.ts";
 import { defaultRaftConfig } from "../../src/raft/config.ts";
-import type { Entry, Message } from "../../src/raft/types.ts";
+import type { Entry } from "../../src/raft/types.ts";
+import { noSnapshots } from "./no-snapshots.ts";
 
 export const tickMs = 50;
 
@@ -19,7 +21,7 @@ export class Lone {
   readonly node: NodeDriver;
   /** Entries that applied, with their commands' kinds. */
   readonly applied: { readonly entry: Entry; readonly kind: string }[] = [];
-  readonly sent: { readonly to: string; readonly message: Message }[] = [];
+  readonly sent: { readonly to: string; readonly message: PeerMessage }[] = [];
   monotonicMs = 1_000_000;
   failure: Error | undefined;
   logBytes = 0;
@@ -62,10 +64,16 @@ export class Lone {
         },
         close: async () => undefined,
       },
+      ...noSnapshots(),
       tickMs,
       clusterId: "lone",
       settings: { ...defaultSettings, ...options.settings },
-      limits: { logBytes: options.logBytes ?? 1_000_000, queuedProposals: options.queued ?? 100 },
+      limits: {
+        logBytes: options.logBytes ?? 1_000_000,
+        snapshotEveryBytes: 1 << 28,
+        snapshotPartBytes: 1_000,
+        queuedProposals: options.queued ?? 100,
+      },
       host: {
         monotonicMs: () => this.monotonicMs,
         wallMs: () => 1_700_000_000_000,
@@ -139,7 +147,8 @@ export class Lone {
     return this;
   }
 
-  #answerForN2(message: Message): void {
+  #answerForN2(message: PeerMessage): void {
+    if (!("term" in message)) return;
     const { term } = message;
     if (message.kind === "pre-vote") {
       const { nextTerm } = message;

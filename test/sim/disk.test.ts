@@ -31,6 +31,7 @@ function diskOf(seed: number): SimDisk {
   return new SimDisk({
     scheduler,
     random: createPrng(seed),
+    snapshotRandom: createPrng(seed, "snapshots"),
     latencyMaxMs: 1,
     identity,
     memberId: memberId("n1", "a"),
@@ -72,7 +73,7 @@ it("a crash in the middle of a step leaves the step whole or not at all, torn an
     const { restored } = await mustOpen(disk);
 
     expect([3, 7]).toContain(restored.entries.length);
-    expect(disk.durable.length).toBe(restored.entries.length);
+    expect(disk.lastIndex).toBe(restored.entries.length);
     expect(restored.hardState).toEqual(hardState(1, "n1@a"));
   }
   expect([...left].sort()).toEqual(["kept", "lost", "torn", "zeroed"]);

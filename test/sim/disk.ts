@@ -10,7 +10,7 @@ import { decodeEntry } from "../../src/codec/entry.ts";
 import { chainStart, emptyBoundary } from "../../src/raft/chain.ts";
 import type { Entry, HardState, LogBoundary } from "../../src/raft/types.ts";
 import { encodeAnchor, openAnchor, type SlotDevice } from "../../src/storage/anchor-slots.ts";
-import type { RaftStorage } from "../../src/storage/contract.ts";
+import type { RaftStorage, SnapshotFiles, StoredState } from "../../src/storage/contract.ts";
 import { checkWhole, renewAnchor } from "../../src/storage/directory-check.ts";
 import {
   createStepStorage,
@@ -33,16 +33,19 @@ import {
 } from "../../src/storage/records.ts";
 import { createStoreReader, type StoreContent } from "../../src/storage/store-reader.ts";
 import { type Change, LevelFile } from "./level-file.ts";
+import { MemoryFolder } from "./memory-snapshots.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /** What a start finds. A refusal is for good: the directory remembers it. */
 export type Opened =
-  | { readonly kind: "opened"; readonly storage: RaftStorage }
+  | { readonly kind: "opened"; readonly storage: RaftStorage; readonly snapshotFiles: SnapshotFiles }
   | { readonly kind: "refused"; readonly why: string };
 
 export interface DiskOptions {
   readonly scheduler: Scheduler;
   readonly random: Prng;
+  /** What happens to the files of snapshots is drawn from it. */
+  readonly snapshotRandom: Prng;
   /** Of one sync, in milliseconds. */
   readonly latencyMaxMs: number;
   /** A founded one. */
@@ -66,6 +69,7 @@ type Run = (completion: () => void) => void;
 export class SimDisk {
   readonly #o: DiskOptions;
   readonly #log = new LevelFile();
+  readonly #snapshots = new MemoryFolder();
   #synced = 0;
   /** Where each batch ended; the first made step 1. */
   #ends: number[] = [];
@@ -103,20 +107,32 @@ export class SimDisk {
     this.#anchor = encodeAnchor({ clusterId, memberId, term: 0, vote: undefined, step: 1 });
   }
 
-  /** Entries on the platter behind the boundary, as their bytes say. */
-  get durable(): readonly Entry[] {
-    return this.#durable.entries;
+  /** The last entry on the platter, as its bytes say. */
+  get lastIndex(): number {
+    return this.#durable.boundary.index + this.#durable.entries.length;
+  }
+
+  get snapshots(): MemoryFolder {
+    return this.#snapshots;
+  }
+
+  /** A start was possible in all but this. It is remembered. */
+  refuse(why: string): void {
+    this.#refuseFrom(why);
+    this.#wasRefused = true;
   }
 
   get hardState(): HardState {
     return this.#durable.hardState;
   }
 
-  /** False when a start found something else than what was there. `entries` and `hardState` are what it found. */
-  isExpected(entries: readonly Entry[], hardState: HardState): boolean {
+  /** False when a start found something else than what was there. */
+  isExpected({ boundary, entries, hardState }: StoredState): boolean {
     if (this.#expected === undefined) return true;
     const before = this.#expected;
     return (
+      boundary.index === before.boundary.index &&
+      boundary.chain === before.boundary.chain &&
       entries.length === before.entries.length &&
       entries.at(-1)?.chain === before.entries.at(-1)?.chain &&
       hardState.currentTerm === before.hardState.currentTerm &&
@@ -124,10 +140,17 @@ export class SimDisk {
     );
   }
 
-  /** Chain of the entry at this index, on the platter now or when all of it was lost. Undefined: it never was. */
-  chainAt(index: number): number | undefined {
-    const { boundary, entries } = this.#refusal === undefined ? this.#durable : this.#lost;
-    return index === boundary.index ? boundary.chain : entries[index - boundary.index - 1]?.chain;
+  /**
+   * True when the entry is on the platter, now or when all of it was lost: itself, or in a snapshot that stands for it.
+   * `chainAt` knows the chains of what is committed.
+   */
+  holds(index: number, chainAt: (index: number) => number | undefined): boolean {
+    const isLost = this.#refusal !== undefined;
+    const { boundary, entries } = isLost ? this.#lost : this.#durable;
+    if (index > boundary.index) return entries[index - boundary.index - 1]?.chain === chainAt(index);
+    const { indexes } = this.#snapshots;
+    const hasFile = indexes.some((at) => at >= boundary.index && this.#snapshots.isDurable(at));
+    return boundary.chain === chainAt(boundary.index) && (isLost || hasFile);
   }
 
   /** A start was refused, and every later one will be. */
@@ -145,6 +168,7 @@ export class SimDisk {
   /** The process died: of what was not synced, anything may be left. */
   crash(): CrashLeft {
     this.#boot++;
+    this.#snapshots.crash(this.#o.snapshotRandom);
     const { random } = this.#o;
     this.#tearAnchor();
     this.#expected = copyOf(this.#durable);
@@ -193,6 +217,11 @@ export class SimDisk {
     const { random } = this.#o;
     // Once is enough: a second flip could meet the first one.
     if (this.#isDamaged) return false;
+    const { snapshotRandom } = this.#o;
+    if (snapshotRandom.chance(0.5) && this.#snapshots.rot(snapshotRandom)) {
+      this.#isDamaged = true;
+      return true;
+    }
     if (random.chance(0.2)) {
       this.#damage();
       const bit = random.between(0, 8 * this.#anchor.length - 1);
@@ -238,6 +267,7 @@ export class SimDisk {
   wipe(): boolean {
     if (this.#refusal !== undefined) return false;
     this.#isDamaged = true;
+    this.#snapshots.wipe();
     this.#refuseFrom("missing: it is not a data directory");
     return true;
   }
@@ -304,8 +334,7 @@ export class SimDisk {
   open(run: Run, opened: (result: Opened) => void): void {
     const boot = ++this.#boot;
     const refuse = (why: string): void => {
-      this.#refuseFrom(why);
-      this.#wasRefused = true;
+      this.refuse(why);
       opened({ kind: "refused", why });
     };
     if (this.#refusal !== undefined) return refuse(this.#refusal);
@@ -327,7 +356,7 @@ export class SimDisk {
           entries: content.entries,
           stale: content.stale,
         });
-        opened({ kind: "opened", storage });
+        opened({ kind: "opened", storage, snapshotFiles: this.#snapshotFiles(boot, run) });
       });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -343,14 +372,22 @@ export class SimDisk {
   // ---- what the protocol writes to -----------------------------------------------------------------------------------
 
   /** Runs `completion` when the disk is done, if the process is still the one that asked. */
-  #later(boot: number, run: Run, completion: () => void): void {
-    const { scheduler, random, latencyMaxMs } = this.#o;
+  #later(boot: number, run: Run, completion: () => void, random = this.#o.random): void {
+    const { scheduler, latencyMaxMs } = this.#o;
     const time = scheduler.now + 0.05 + random.next() * latencyMaxMs;
     scheduler.at(Math.max(time, this.#stalledUntil), () => {
       if (this.#boot !== boot) return;
       // A disk that hangs now holds what it took before, too.
-      if (scheduler.now < this.#stalledUntil) this.#later(boot, run, completion);
+      if (scheduler.now < this.#stalledUntil) this.#later(boot, run, completion, random);
       else completion();
+    });
+  }
+
+  #snapshotFiles(boot: number, run: Run): SnapshotFiles {
+    const { snapshotRandom } = this.#o;
+    return this.#snapshots.open({
+      later: (step) => this.#later(boot, run, () => run(step), snapshotRandom),
+      fault: () => (this.#isFull ? new Error("ENOSPC: no space left on device") : undefined),
     });
   }
 

@@ -5,15 +5,17 @@
 import { matchRoute } from "../../src/api/routes.ts";
 import { InvariantError } from "../../src/base/assert.ts";
 import { createPrng } from "../../src/base/prng.ts";
+import type { PeerMessage } from "../../src/codec/message.ts";
 import type { HttpServerOptions } from "../../src/http/contract.ts";
 import { Exchange, type HttpContext, type HttpHost } from "../../src/http/exchange.ts";
 import { handlers, type NodeRoute } from "../../src/http/handlers.ts";
 import { defaultLimits } from "../../src/http/limits.ts";
 import type { Settings } from "../../src/locks/settings.ts";
 import { createNode, type NodeDriver } from "../../src/node/driver.ts";
+import { loadStart, type StartState } from "../../src/node/snapshot-loader.ts";
+import { createInlineMaker } from "../../src/node/snapshot-maker.ts";
 import { defaultRaftConfig } from "../../src/raft/config.ts";
-import type { Message } from "../../src/raft/types.ts";
-import type { RaftStorage } from "../../src/storage/contract.ts";
+import type { RaftStorage, SnapshotFiles } from "../../src/storage/contract.ts";
 import type { SimDisk } from "./disk.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -55,11 +57,15 @@ export interface MemberOptions {
   /** What its wall clock says more than the true time; it decides nothing. */
   readonly wallOffsetMs: number;
   readonly logBytes: number;
-  readonly send: (from: SimMember, to: string, message: Message) => void;
+  readonly snapshotEveryBytes: number;
+  readonly snapshotPartBytes: number;
+  readonly send: (from: SimMember, to: string, message: PeerMessage) => void;
   readonly probe: (from: SimMember, member: string) => void;
   /** The process ended by itself: in the middle of a turn, or over its disk. `isForGood`: no start will succeed. */
   readonly ended: (member: SimMember, isForGood: boolean) => void;
 }
+
+const clusterId = "simulated";
 
 export class SimMember {
   readonly #o: MemberOptions;
@@ -125,19 +131,39 @@ export class SimMember {
       (completion) => this.#run(boot, completion),
       (opened) => {
         if (this.#boot !== boot) return;
-        this.#isOpening = false;
-        if (opened.kind === "opened") return this.#begin(boot, opened.storage);
-        recorder.note(this.name, `is refused: ${opened.why}`);
-        recorder.refused(this, opened.why, disk.isDamaged);
-        this.#boot++;
-        this.#o.ended(this, true);
+        if (opened.kind === "opened") return this.#load(boot, opened.storage, opened.snapshotFiles);
+        this.#refuse(opened.why);
       },
     );
   }
 
-  #begin(boot: number, storage: RaftStorage): void {
-    const { scheduler, recorder, seed, id, tickMs, clockRate } = this.#o;
+  #refuse(why: string): void {
+    const { recorder, disk } = this.#o;
+    this.#isOpening = false;
+    recorder.note(this.name, `is refused: ${why}`);
+    recorder.refused(this, why, disk.isDamaged);
+    this.#boot++;
+    this.#o.ended(this, true);
+  }
+
+  #load(boot: number, storage: RaftStorage, files: SnapshotFiles): void {
+    const { recorder, disk, voters } = this.#o;
     recorder.opened(this, storage.restored);
+    loadStart(files, storage.restored, { clusterId, voters }, (load) => {
+      if (this.#boot !== boot) return;
+      if (load.kind === "failed") throw load.error;
+      if (load.kind === "damaged") {
+        disk.refuse(load.why);
+        return this.#refuse(load.why);
+      }
+      this.#isOpening = false;
+      recorder.loaded(this, load.start, disk.isDamaged);
+      this.#begin(boot, storage, files, load.start);
+    });
+  }
+
+  #begin(boot: number, storage: RaftStorage, snapshotFiles: SnapshotFiles, start: StartState): void {
+    const { scheduler, recorder, seed, id, tickMs, clockRate } = this.#o;
     this.#http = this.#httpContext(boot);
     this.#driver = createNode({
       name: this.#o.name,
@@ -151,10 +177,18 @@ export class SimMember {
       voters: this.#o.voters,
       prng: createPrng(seed, `raft ${id} ${boot}`),
       storage: this.#watched(storage),
+      snapshotFiles,
+      snapshotMaker: createInlineMaker(snapshotFiles),
+      start,
       tickMs,
-      clusterId: "simulated",
+      clusterId,
       settings: this.#o.settings,
-      limits: { logBytes: this.#o.logBytes, queuedProposals: 10_000 },
+      limits: {
+        logBytes: this.#o.logBytes,
+        snapshotEveryBytes: this.#o.snapshotEveryBytes,
+        snapshotPartBytes: this.#o.snapshotPartBytes,
+        queuedProposals: 10_000,
+      },
       host: {
         monotonicMs: () => scheduler.now * clockRate,
         wallMs: () => 1_700_000_000_000 + this.#o.wallOffsetMs + scheduler.now,
@@ -169,6 +203,10 @@ export class SimMember {
         trace: (event) => recorder.traced(this, event),
         applied: (entry, outcome) => {
           recorder.applied(this, entry, outcome);
+          this.#burnFuse();
+        },
+        installed: (last) => {
+          recorder.installed(this, last);
           this.#burnFuse();
         },
         guard: (input) => input(),

@@ -223,6 +223,8 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     killedBy: ["lock-invariants", "I6-handed-on"],
+    // Of such a state no snapshot can be read.
+    plan: { snapshotEveryBytes: 1 << 28 },
   },
   {
     name: "a shared claim passes an exclusive one that waits",
@@ -559,6 +561,98 @@ export const mutants: readonly Mutant[] = [
     ],
     killedBy: ["restart-finds-all"],
   },
+  // ---- snapshots ----
+  {
+    name: "a snapshot counts before it is on the disk",
+    file: "src/node/snapshot-maker.ts",
+    changes: [
+      [
+        "file.finish((unfinished) => {",
+        "file.finish(() => undefined);\n        [undefined as Error | undefined].forEach((unfinished) => {",
+      ],
+    ],
+    killedBy: ["restart-finds-all", "acknowledged-means-durable", "no-crash"],
+    plan: { faults: ["crash", "fuse", "crash-all"], snapshotEveryBytes: 700, diskMaxMs: 10, everyMs: 600 },
+  },
+  {
+    name: "a fetched snapshot counts before it is on the disk",
+    file: "src/node/snapshots.ts",
+    changes: [
+      [
+        "file.finish((error) =>",
+        "file.finish(() => undefined);\n    [undefined as Error | undefined].forEach((error) =>",
+      ],
+    ],
+    killedBy: ["restart-finds-all", "acknowledged-means-durable", "no-crash"],
+    plan: {
+      faults: ["crash", "fuse", "isolate-leader"],
+      members: 3,
+      snapshotEveryBytes: 700,
+      diskMaxMs: 10,
+      everyMs: 600,
+      downMaxMs: 4_000,
+    },
+  },
+  {
+    name: "a snapshot is of the moment when it is written",
+    file: "src/node/snapshot-maker.ts",
+    changes: [
+      [
+        "if (entry.index <= header.last.index) applyTo(state, entry);",
+        "if (entry.index < header.last.index) applyTo(state, entry);\n      state.revision = header.last.index;\n      state.now = header.last.time;",
+      ],
+    ],
+    killedBy: ["I12-state-hash", "lock-invariants", "no-crash"],
+    plan: { faults: ["crash", "isolate-leader"], snapshotEveryBytes: 2_000 },
+  },
+  {
+    name: "a snapshot forgets who is being delayed",
+    file: "src/locks/image.ts",
+    changes: [
+      [
+        "  for (const barrier of state.barriers.values()) yield barrierImage(barrier);",
+        "  if (state.fence < 0) for (const barrier of state.barriers.values()) yield barrierImage(barrier);",
+      ],
+    ],
+    killedBy: ["I12-state-hash", "I8-lock-delay", "restart-finds-all"],
+    plan: { faults: ["crash", "client-crash"], snapshotEveryBytes: 700, lockDelayMs: 1_000, everyMs: 600 },
+  },
+  {
+    name: "an install counts as durable at once",
+    file: "src/raft/durability.ts",
+    changes: [
+      [
+        "  state.durableIndex = 0;\n  const { job } = state;",
+        "  state.durableIndex = last;\n  const { job } = state;",
+      ],
+    ],
+    killedBy: ["durable-before-sent", "acknowledged-means-durable", "no-crash"],
+    plan: { faults: ["crash", "isolate-leader"], snapshotEveryBytes: 700, members: 3, diskMaxMs: 10 },
+  },
+  {
+    name: "the snapshot that the log begins behind is removed",
+    file: "src/node/driver.ts",
+    changes: [
+      [
+        "this.#snapshots.noteBoundary(job.snapshot.boundary.index)",
+        "this.#snapshots.noteBoundary(job.snapshot.last.index + 1)",
+      ],
+    ],
+    killedBy: ["restart-finds-all", "acknowledged-means-durable", "no-crash"],
+    plan: { faults: ["crash"], snapshotEveryBytes: 2_000 },
+  },
+  {
+    name: "the log is given up to the newest snapshot before that is on the disk",
+    file: "src/node/snapshots.ts",
+    changes: [
+      [
+        '    host.trace({ kind: "snapshot-begun", index: last.index, entries: last.index - base });\n',
+        '    host.trace({ kind: "snapshot-begun", index: last.index, entries: last.index - base });\n    host.taken(last);\n',
+      ],
+    ],
+    killedBy: ["restart-finds-all", "acknowledged-means-durable", "no-crash"],
+    plan: { faults: ["crash"], snapshotEveryBytes: 2_000 },
+  },
   // ---- the driver ----
   {
     name: "a keepalive is answered when it came, not when it applied",
@@ -580,7 +674,14 @@ export const mutants: readonly Mutant[] = [
         "#stamp(): number {\n    if (this.#isTimeProposed !== undefined) return Math.floor(Math.max(this.#raft.lastTime(), this.#host.wallMs()));\n    return this.#clock.stamp({",
       ],
     ],
-    killedBy: ["I10-expiry-too-early", "I10-belief", "L9-never-early", "truth-cause", "truth-gone"],
+    killedBy: [
+      "L5-linearizability",
+      "I10-expiry-too-early",
+      "I10-belief",
+      "L9-never-early",
+      "truth-cause",
+      "truth-gone",
+    ],
   },
   {
     name: "cluster time runs a fifth too fast",
@@ -591,7 +692,7 @@ export const mutants: readonly Mutant[] = [
         "if (mayRun) value += 1.2 * Math.min(passed, stepMaxMs);",
       ],
     ],
-    killedBy: ["I10-expiry-too-early", "L9-never-early", "truth-cause", "I6-fifo"],
+    killedBy: ["L5-linearizability", "I10-expiry-too-early", "L9-never-early", "truth-cause", "I6-fifo"],
     plan: { faults: ["client-cut", "client-pause"], lockDelayMs: 0, members: 3, loss: 0 },
   },
   {
@@ -816,7 +917,7 @@ export const mutants: readonly Mutant[] = [
     name: "a renewal lasts four fifths of what was told",
     file: "src/locks/sessions.ts",
     changes: [["state.now + session.ttlMs);", "state.now + 0.8 * session.ttlMs);"]],
-    killedBy: ["I10-expiry-too-early", "L9-never-early", "I8-lock-delay"],
+    killedBy: ["L5-linearizability", "I10-expiry-too-early", "L9-never-early", "I8-lock-delay"],
   },
   {
     name: "grace is given again and again",

@@ -3,8 +3,7 @@
  * in one direction or both. Each directed link draws from its own random stream.
  */
 import { createPrng, type Prng } from "../../src/base/prng.ts";
-import { decodeMessage, encodeMessage } from "../../src/codec/message.ts";
-import type { Message } from "../../src/raft/types.ts";
+import { decodeMessage, encodeMessage, type PeerMessage } from "../../src/codec/message.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 export interface NetworkFaults {
@@ -34,7 +33,7 @@ export interface SimNetwork {
   /** From now on it is as unruly as was asked for. */
   storm(): void;
   /** A message between members; `deliver` runs at the receiver when it arrives. */
-  send(from: string, to: string, message: Message, deliver: (message: Message) => void): void;
+  send(from: string, to: string, message: PeerMessage, deliver: (message: PeerMessage) => void): void;
   /** A request or answer between a client and a member: it arrives in order, or never. */
   carry(from: string, to: string, deliver: () => void): void;
   readonly counts: { sent: number; lost: number; duplicated: number };

@@ -48,6 +48,9 @@ export interface Plan {
   readonly strays: number;
   /** Clients choose ids of their own form too; these are safe only as long as they are remembered. */
   readonly ownIds: boolean;
+  /** Bytes of entries after which a member makes a snapshot; an entry has 60 to 200. */
+  readonly snapshotEveryBytes: number;
+  readonly snapshotPartBytes: number;
   /** Every so many entries the whole state is hashed and checked. */
   readonly wholeEvery: number;
   /** What the locks protect checks fences. Without, the checker must see stale writes get through. */
@@ -116,7 +119,7 @@ export function planOf(seed: number): Plan {
   const random = createPrng(seed, "plan");
   const clock = random.pick(clocks);
   const basis = sizesOf(random);
-  const fixed = { impatience: 0.03, isFenced: true, without: [] };
+  const fixed = { impatience: 0.03, isFenced: true, without: [], ...snapshotsOf(seed) };
   const common = { ...clock, ...basis, ttlMs: ttlOf(random, clock), ...fixed };
   if (random.chance(0.06)) return { ...common, ...calmPlan(random) };
   const some = <T>(chance: number, value: T, otherwise: T): T => (random.chance(chance) ? value : otherwise);
@@ -139,6 +142,15 @@ export function planOf(seed: number): Plan {
     ownIds: random.chance(0.3),
     staysBroken: random.chance(0.4),
     faults: faultKinds.filter(() => random.chance(0.3)),
+  };
+}
+
+/** Half of the seeds make snapshots, every 5 to 200 entries or so; from a stream of its own. */
+function snapshotsOf(seed: number): Pick<Plan, "snapshotEveryBytes" | "snapshotPartBytes"> {
+  const random = createPrng(seed, "snapshots");
+  return {
+    snapshotEveryBytes: random.chance(0.5) ? random.between(600, 12_000) : 1 << 28,
+    snapshotPartBytes: random.pick([100, 1_000, 1_000, 1 << 16]),
   };
 }
 
@@ -184,6 +196,8 @@ function calmPlan(
   | "electionTicks"
   | "ttlMs"
   | "isFenced"
+  | "snapshotEveryBytes"
+  | "snapshotPartBytes"
   | "without"
   | "impatience"
 > {

@@ -4,11 +4,14 @@
  * checks but the record types and the state hash. What follows from the clients' side alone is `test/check`.
  */
 import { createHasher } from "../../src/base/hash.ts";
+import type { PeerMessage } from "../../src/codec/message.ts";
 import { stateHash } from "../../src/locks/canonical.ts";
 import { checkLockState } from "../../src/locks/invariants.ts";
 import type { Outcome } from "../../src/locks/outcomes.ts";
 import type { Claim, ClaimedResource, LockState, Resource, Session } from "../../src/locks/records.ts";
-import type { Entry, Message, TraceEvent } from "../../src/raft/types.ts";
+import type { NodeEvent } from "../../src/node/driver.ts";
+import type { StartState } from "../../src/node/snapshot-loader.ts";
+import type { Entry, LogBoundary } from "../../src/raft/types.ts";
 import type { StoredState } from "../../src/storage/contract.ts";
 import type { CrashLeft } from "./disk.ts";
 import type { HttpAnswer, SimMember } from "./member.ts";
@@ -44,8 +47,8 @@ interface Canon {
   readonly term: number;
   readonly chain: number;
   readonly outcome: string;
-  /** Of some entries only: hashing is linear in the state. */
-  readonly hash: string | undefined;
+  /** Of some entries only, and of those that a snapshot was made of: hashing is linear in the state. */
+  hash: string | undefined;
 }
 
 export interface RecorderOptions {
@@ -129,7 +132,7 @@ export class Recorder {
 
   // ---- Raft ----------------------------------------------------------------------------------------------------------
 
-  sent(member: SimMember, to: string, message: Message): void {
+  sent(member: SimMember, to: string, message: PeerMessage): void {
     if (message.kind === "vote-response" && message.granted) this.#vote(member.id, message.term, to);
     if (message.kind === "vote") this.#vote(member.id, message.term, member.id);
     if (message.kind === "append" && message.entries.length > 0) this.count("append sent");
@@ -148,8 +151,9 @@ export class Recorder {
     this.#voteOf.set(key, candidate);
   }
 
-  #checkPromised(member: SimMember, message: Message): void {
-    const { hardState, durable } = member.disk;
+  #checkPromised(member: SimMember, message: PeerMessage): void {
+    if (!("term" in message)) return;
+    const { hardState, lastIndex } = member.disk;
     if (message.term > hardState.currentTerm && message.kind !== "pre-vote-response") {
       throw new Violation("durable-before-sent", `${member.name} sends ${message.kind} of an unwritten term`);
     }
@@ -160,21 +164,22 @@ export class Recorder {
     }
     if (message.kind !== "append-response" || message.result.kind !== "matched") return;
     const { matchIndex } = message.result;
-    if (durable.length < matchIndex) {
+    if (lastIndex < matchIndex) {
       throw new Violation("durable-before-sent", `${member.name} acknowledges unwritten ${matchIndex}`);
     }
   }
 
-  traced(member: SimMember, event: TraceEvent): void {
+  traced(member: SimMember, event: NodeEvent): void {
     const { kind, ...facts } = event;
     this.note(member.name, `${kind} ${JSON.stringify(facts)}`);
     if (event.kind === "role") this.#noteRole(member, event);
     if (event.kind === "truncate") this.count(event.to > event.from ? "truncated two or more" : "truncated");
     if (event.kind === "leader-lost") this.count("leader lost");
     if (event.kind === "vote" && !event.granted) this.count("vote refused");
+    this.#noteSnapshots(member, event);
   }
 
-  #noteRole(member: SimMember, { role, term, reason }: Extract<TraceEvent, { kind: "role" }>): void {
+  #noteRole(member: SimMember, { role, term, reason }: Extract<NodeEvent, { kind: "role" }>): void {
     if (role === "leader") {
       this.count("leader elected");
       const before = this.#leaderOf.get(term);
@@ -186,6 +191,50 @@ export class Recorder {
     if (role !== "leader" && role !== "follower") this.count("campaign");
     if (role === "follower" && reason.includes("check-quorum")) this.count("check-quorum step-down");
     if (reason.includes("disk hangs")) this.count("hung disk step-down");
+  }
+
+  #noteSnapshots(member: SimMember, event: NodeEvent): void {
+    if (event.kind === "snapshot-begun") this.#noteHash(member.name, stateOf(member), event.index);
+    if (event.kind === "snapshot-made") this.count("snapshot made");
+    if (event.kind === "compact") this.count("log given up");
+    if (event.kind === "fetch-begun") this.count(event.have > 0 ? "fetch resumed" : "fetch begun");
+    if (event.kind === "fetch-done") this.count("fetch done");
+    if (event.kind === "fetch-dropped") this.count("fetch dropped");
+    if (event.kind === "install") this.count(event.lost > 0 ? "install over entries" : "install");
+  }
+
+  /** The state of this member is that of this committed entry: as all others had it, or will. */
+  #noteHash(name: string, state: LockState, index: number): void {
+    const canon = this.#canon[index - 1];
+    if (canon === undefined) throw new Error("a state of no committed entry");
+    const hash = stateHash(state);
+    if (canon.hash !== undefined && canon.hash !== hash)
+      throw new Violation("I12-state-hash", `${name} has another state at ${index}`);
+    canon.hash = hash;
+  }
+
+  /** Its state is now another member's, of this entry. */
+  installed(member: SimMember, last: LogBoundary): void {
+    this.note(member.name, `installs ${last.index}`);
+    this.#checkSnapshot(member.name, last);
+    this.#noteHash(member.name, stateOf(member), last.index);
+  }
+
+  /** What a start made of snapshots and log. A damaged one may be passed over for the one before. */
+  loaded(member: SimMember, { state, snapshot, damaged }: StartState, isDamaged: boolean): void {
+    if (damaged.length > 0 && !isDamaged)
+      throw new Violation("restart-finds-all", `${member.name}: ${damaged.join("; ")}`);
+    if (damaged.length > 0) this.count("started from an older snapshot");
+    if (snapshot === undefined) return;
+    this.count("started from a snapshot");
+    this.note(member.name, `loads ${snapshot.index}`);
+    this.#checkSnapshot(member.name, snapshot);
+    this.#noteHash(member.name, state, snapshot.index);
+  }
+
+  #checkSnapshot(name: string, { index, chain }: LogBoundary): void {
+    if (this.#canon[index - 1]?.chain !== chain)
+      throw new Violation("one-entry-per-index", `${name} has a snapshot of another log at ${index}`);
   }
 
   /** It says that it leads, and for that long it could not reach a majority. Twice B is what check-quorum takes. */
@@ -208,8 +257,9 @@ export class Recorder {
   }
 
   /** A start found this on its disk: all that the platter showed before, nothing else. */
-  opened(member: SimMember, { entries, hardState }: StoredState): void {
-    if (!member.disk.isExpected(entries, hardState))
+  opened(member: SimMember, stored: StoredState): void {
+    const { entries, hardState } = stored;
+    if (!member.disk.isExpected(stored))
       throw new Violation("restart-finds-all", `${member.name} opened with another state than it had`);
     this.note(member.name, `opens entries=${entries.length} term=${hardState.currentTerm}`);
   }
@@ -434,9 +484,9 @@ export class Recorder {
     const revision = Number(headers["holdfast-revision"]);
     this.count("acknowledged");
     this.#acknowledgedUpTo = Math.max(this.#acknowledgedUpTo, revision);
-    const { chain } = this.#canon[revision - 1] ?? { chain: -1 };
     const members = this.#o.members();
-    const holding = members.filter((member) => member.disk.chainAt(revision) === chain).length;
+    const chainAt = (index: number): number | undefined => this.#canon[index - 1]?.chain;
+    const holding = members.filter((member) => member.disk.holds(revision, chainAt)).length;
     if (holding * 2 <= members.length) {
       throw new Violation(
         "acknowledged-means-durable",
@@ -475,6 +525,11 @@ export class Recorder {
     const who = others.map(({ other }) => other.name).join(" and ");
     throw new Violation("I10-belief", `${believer.name} and ${who} believe in ${name}`);
   }
+}
+
+function stateOf({ driver }: SimMember): LockState {
+  if (driver === undefined) throw new Error("a crashed member has a state");
+  return driver.staleView().state;
 }
 
 /** At least, or at the latest. */

@@ -40,6 +40,8 @@ const still: Plan = {
   strays: 0,
   impatience: 0.03,
   ownIds: true,
+  snapshotEveryBytes: 1 << 28,
+  snapshotPartBytes: 1_000,
   wholeEvery: 1,
   isFenced: true,
   staysBroken: false,

@@ -148,6 +148,7 @@ export class World implements FaultWorld {
           disk: new SimDisk({
             scheduler: this.scheduler,
             random: createPrng(this.seed, `disk ${name}`),
+            snapshotRandom: createPrng(this.seed, `snapshots ${name}`),
             latencyMaxMs: diskMaxMs,
             identity,
             memberId: id,
@@ -161,6 +162,8 @@ export class World implements FaultWorld {
           clockRate: 1 + (random.next() * 2 - 1) * drift,
           wallOffsetMs: random.between(-86_400_000, 86_400_000),
           logBytes: 1 << 30,
+          snapshotEveryBytes: this.plan.snapshotEveryBytes,
+          snapshotPartBytes: this.plan.snapshotPartBytes,
           send: (from, to, message) => {
             const target = this.#member(to);
             this.network.send(from.name, target.name, message, (arrived) =>

@@ -4,6 +4,7 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { Identity, Roster } from "../../src/base/identity.ts";
+import type { PeerMessage } from "../../src/codec/message.ts";
 import type { MemberId, Message } from "../../src/raft/types.ts";
 import type { TransportRefusal } from "../../src/transport/contract.ts";
 import type { MemberAddress } from "../../src/transport/founding.ts";
@@ -67,7 +68,7 @@ export const settle = (ms = 150): Promise<void> => new Promise((resolve) => setT
 
 export interface Received {
   readonly from: MemberId;
-  readonly message: Message;
+  readonly message: PeerMessage;
 }
 
 export interface TestMember {
