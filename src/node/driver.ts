@@ -192,7 +192,9 @@ class Driver implements NodeDriver {
           trace: (event) => host.trace(event),
           entries: (from, to, bytesMax) => this.#raft.entries(from, to, bytesMax),
           taken: (last) => {
-            this.#raft.snapshotTaken(last);
+            // A follower that takes too long must not fill the log: it begins again with a newer one.
+            const mayPin = this.#options.storage.logBytes < limits.logBytes / 2;
+            this.#raft.snapshotTaken(last, mayPin);
             this.#turn();
           },
           fetched: (loaded) => this.#handleFetched(loaded),

@@ -105,8 +105,11 @@ export interface Raft {
   readIndex(readId: number): boolean;
   transferLeadership(target: MemberId | undefined): TransferResult;
   writeDone(jobId: number): void;
-  /** A snapshot of the state as it was after entry `last` is durable; entries behind the one before it may go. */
-  snapshotTaken(last: LogBoundary): void;
+  /**
+   * A snapshot of the state as it was after entry `last` is durable; entries behind the one before it may go. `mayPin`: the
+   * log has room for what followers are fetching.
+   */
+  snapshotTaken(last: LogBoundary, mayPin: boolean): void;
   /** What `fetch` asked for is here, verified and durable; answered by `install` if it is still needed. */
   snapshotFetched(last: LogBoundary): void;
   /** Entries from `from` to `to`, about `bytesMax` of data, at least one; undefined when they are not all held. */
@@ -244,8 +247,8 @@ class RaftCore implements Raft {
     });
   }
 
-  snapshotTaken(last: LogBoundary): void {
-    this.#guarded(() => handleSnapshotTaken(this.#state, last));
+  snapshotTaken(last: LogBoundary, mayPin: boolean): void {
+    this.#guarded(() => handleSnapshotTaken(this.#state, last, mayPin));
   }
 
   snapshotFetched(last: LogBoundary): void {

@@ -16,17 +16,18 @@ import type { LogBoundary, MemberId, SnapshotOffer } from "./types.ts";
 
 /**
  * A snapshot of all that was applied up to `last` is durable. The log is cut behind the one before it: two are kept, and
- * from either the log goes on without a gap (S10). What a live follower was offered stays reachable as well (S4), and what
- * is not on this disk is not given up: it is still to be written, though a majority has it.
+ * from either the log goes on without a gap (S10). What a live follower was offered stays reachable as well (S4), while
+ * there is room (`mayPin`); then it is offered the newest, for one that cannot keep up must not stop everybody. What is not
+ * on this disk is not given up: it is still to be written, though a majority has it.
  */
-export function handleSnapshotTaken(state: RaftState, last: LogBoundary): void {
+export function handleSnapshotTaken(state: RaftState, last: LogBoundary, mayPin: boolean): void {
   assert(last.index <= state.handedIndex, "a snapshot of what was not applied", { last });
   const { snapshot, log } = state;
   // An install has overtaken it.
   if (last.index <= (snapshot ?? log.boundary).index) return;
   assert(chainAt(log, last.index) === last.chain, "the snapshot is not of this log", { last });
   const written = boundaryAt(log, Math.max(log.boundary.index, state.durableIndex));
-  const boundary = lowest([snapshot ?? log.boundary, written, ...pinned(state)]);
+  const boundary = lowest([snapshot ?? log.boundary, written, ...(mayPin ? pinned(state) : [])]);
   if (boundary.index > log.boundary.index) compactTo(log, boundary);
   state.snapshot = last;
   // The place where an install is not on disk yet is said together with this one.

@@ -3,6 +3,7 @@
  * ports. It ends only processes that it started, by their pids, and removes what it wrote.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -253,20 +254,27 @@ export async function bodyOf(url: string): Promise<Record<string, unknown> | und
   }
 }
 
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer();
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+/** Below those that systems give to connections; each worker of vitest has a share of its own. */
+const portsFrom = 12_000;
+const portsOfWorker = 4_000;
+const worker = (Number(process.env["VITEST_POOL_ID"] ?? 0) % 5) * portsOfWorker;
+let nextPort = randomInt(portsOfWorker);
+
+/** Ports that nothing uses, and that no other test that runs now, nor one before in this worker, was given. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const ports: number[] = [];
+  for (let tries = 0; ports.length < count && tries < portsOfWorker; tries++) {
+    const port = portsFrom + worker + (nextPort++ % portsOfWorker);
+    if (await isFree(port)) ports.push(port);
+  }
+  if (ports.length < count) throw new Error("no free ports");
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }

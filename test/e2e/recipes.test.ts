@@ -3,12 +3,11 @@
  * (`./report`, `./worker`, …), and started on several "hosts" at once against three real nodes.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { endAll, type Running, startFile, temporaryDirectory, until } from "../cli/process.ts";
-import type { Cluster } from "./cluster.ts";
+import { type Cluster, freePorts } from "./cluster.ts";
 import { createTools, isRunning, startShortCluster } from "./run-harness.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -172,7 +171,7 @@ describe("fenced writer", () => {
       compute:
         'if mkdir slow 2>/dev/null; then echo "$PPID" > slow/pid; while [ ! -e slow/go ]; do sleep 0.02; done; echo old; else echo new; fi\n',
     });
-    const port = await freePort();
+    const [port] = await freePorts(1);
     const environment = { PORT: String(port), TTL: "2s" };
     const store = startFile(process.execPath, ["store.mjs"], { cwd: path, environment });
     const read = async () => (await fetch(`http://127.0.0.1:${port}`)).json() as Promise<{ text: string }>;
@@ -212,12 +211,3 @@ test("the README's shell lines run as they stand, one after the other", async ()
   expect(ran.code, ran.stderr).toBe(0);
   expect(ran.stdout).toMatch(/^backup\nread\ndb has 20 permits, 20 available\nmigrated\nlock +nightly\n/);
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as { readonly port: number };
-      probe.close(() => resolve(port));
-    });
-  });
-}

@@ -283,7 +283,7 @@ export class Group {
   /** Its state after the entry `index` is written down, durably. */
   takeSnapshot(id: string, index: LogIndex): void {
     const raft = this.raft(id);
-    raft.snapshotTaken(raft.boundaryAt(index));
+    raft.snapshotTaken(raft.boundaryAt(index), true);
   }
 
   /** What it was asked to fetch is there. */

@@ -337,7 +337,7 @@ describe("what happens while it fetches", () => {
     group.takeSnapshot("n1", 5);
     group.settle();
     const raft = group.raft("n1");
-    raft.snapshotTaken(raft.boundaryAt(6));
+    raft.snapshotTaken(raft.boundaryAt(6), true);
     raft.message("n3", {
       kind: "heartbeat-response",
       term: raft.currentTerm,
@@ -409,6 +409,25 @@ describe("compaction", () => {
     expect(group.commitIndex("n3")).toBe(8);
   });
 
+  it("does give it up when there is no room, and offers the newest from then on", () => {
+    const group = offered();
+    for (const text of ["d", "e"]) {
+      group.propose("n1", text);
+      group.settle();
+      const raft = group.raft("n1");
+      raft.snapshotTaken(raft.boundaryAt(group.commitIndex("n1")), false);
+      group.settle();
+    }
+    expect(group.raft("n1").status()).toMatchObject({ boundaryIndex: 7, snapshotIndex: 8 });
+
+    leaderTime(group, 4);
+    expect(group.at("n3").fetch?.last.index).toBe(8);
+    group.finishFetch("n3");
+    group.settle();
+    leaderTime(group, 4);
+    expect(group.commitIndex("n3")).toBe(8);
+  });
+
   it("does so for a dead one, which is then offered the newest", () => {
     const group = offered();
     group.isolate("n3");
@@ -457,10 +476,10 @@ describe("compaction", () => {
     const group = farBehind();
     const { raft } = group.at("n1");
     const at = raft.boundaryAt(6);
-    expect(() => raft.snapshotTaken({ ...at, index: 7 })).toThrow("not applied");
+    expect(() => raft.snapshotTaken({ ...at, index: 7 }, true)).toThrow("not applied");
     group.propose("n1", "d");
     group.settle();
-    expect(() => raft.snapshotTaken({ ...at, index: 7 })).toThrow("not of this log");
+    expect(() => raft.snapshotTaken({ ...at, index: 7 }, true)).toThrow("not of this log");
   });
 });
 

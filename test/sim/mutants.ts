@@ -1015,7 +1015,14 @@ export const mutants: readonly Mutant[] = [
         "this.#exchange.answer(200, { results: results.reverse() }, () => {",
       ],
     ],
-    killedBy: ["I10-belief", "no-ghost-grants", "truth-code", "witness-claim", "I9-same-claim"],
+    killedBy: [
+      "witness-order",
+      "I10-belief",
+      "no-ghost-grants",
+      "truth-code",
+      "witness-claim",
+      "I9-same-claim",
+    ],
   },
   // ---- the client ----
   {

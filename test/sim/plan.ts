@@ -145,11 +145,13 @@ export function planOf(seed: number): Plan {
   };
 }
 
-/** Half of the seeds make snapshots, every 5 to 200 entries or so; from a stream of its own. */
+/** A third of the seeds make snapshots, every 5 to 100 entries; the smallest seldom, for they take much time. */
 function snapshotsOf(seed: number): Pick<Plan, "snapshotEveryBytes" | "snapshotPartBytes"> {
   const random = createPrng(seed, "snapshots");
   return {
-    snapshotEveryBytes: random.chance(0.5) ? random.between(600, 12_000) : 1 << 28,
+    snapshotEveryBytes: random.chance(0.35)
+      ? random.between(random.chance(0.15) ? 600 : 2_500, 12_000)
+      : 1 << 28,
     snapshotPartBytes: random.pick([100, 1_000, 1_000, 1 << 16]),
   };
 }
