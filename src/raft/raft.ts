@@ -38,6 +38,7 @@ import {
   handleHeartbeat,
   handleHeartbeatResponse,
   handleOwnDurable,
+  isMajorityFetching,
   propose,
   quorumSentTick,
   sendAppends,
@@ -375,7 +376,7 @@ function tickLeader(state: RaftState): void {
     stepDown(state, "no majority answers (check-quorum)");
   } else if (
     lastIndex(state.log) > state.commitIndex &&
-    state.ticks - state.majorityProgressTick > 3 * electionTicks
+    state.ticks - state.majorityProgressTick > patienceTicks(state)
   ) {
     stepDown(state, "no majority takes more while entries wait");
   } else if (isOwnWriteOlderThan(state, 3 * electionTicks)) {
@@ -385,6 +386,12 @@ function tickLeader(state: RaftState): void {
     state.heartbeatElapsed++;
     if (state.heartbeatElapsed >= heartbeatTicks) sendHeartbeats(state);
   }
+}
+
+/** How long a leader waits for its majority to take more: much longer when that majority is fetching what it lacks. */
+function patienceTicks(state: RaftState): number {
+  const { electionTicks } = state.config;
+  return isMajorityFetching(state) ? 200 * electionTicks : 3 * electionTicks;
 }
 
 function stepDown(state: RaftState, reason: string): void {

@@ -384,6 +384,18 @@ export function maybeCommit(state: RaftState): void {
   advanceCommit(state, reached);
 }
 
+/** A majority would hold more, if those that live and are fetching a snapshot had it already. */
+export function isMajorityFetching(state: RaftState): boolean {
+  const { configuration, ticks, config } = state;
+  const reachable = quorumReached(configuration, (voter) => {
+    const { mode, heardTick, matchIndex } = progressOf(state, voter);
+    return mode === "snapshot" && ticks - heardTick <= config.electionTicks
+      ? lastIndex(state.log)
+      : matchIndex;
+  });
+  return reachable > state.majorityIndex;
+}
+
 export function advanceCommit(state: RaftState, index: LogIndex): void {
   if (index <= state.commitIndex) return;
   assert(index <= lastIndex(state.log), "commit beyond the log", { index });

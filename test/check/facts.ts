@@ -177,7 +177,8 @@ function ownDeadline(
     (least, acquire) => Math.min(least, duration(acquire) ?? Infinity),
     Infinity,
   );
-  return sentAt + shortest * (1 - drift);
+  // Cluster time is stamped in whole milliseconds: of two stamps the first may be rounded down by more than the second.
+  return sentAt + shortest * (1 - drift) - 1;
 }
 
 /** Claims that a refusal names as holders in the way. */

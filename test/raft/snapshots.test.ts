@@ -409,6 +409,31 @@ describe("compaction", () => {
     expect(group.commitIndex("n3")).toBe(8);
   });
 
+  it("a leader waits for a majority that is fetching, and not for one that has stopped", () => {
+    const group = offered();
+    group.isolate("n2");
+    group.propose("n1", "d");
+    // Longer than 3 B; the one that fetches answers, and takes nothing yet.
+    const pass = (ticks: number): void => {
+      for (let i = 0; i < ticks; i++) {
+        group.tick("n1");
+        group.tick("n3");
+        group.settle();
+      }
+    };
+    pass(80);
+    expect(group.raft("n1").status()).toMatchObject({ role: "leader", commitIndex: 6 });
+
+    group.finishFetch("n3");
+    pass(4);
+    expect(group.commitIndex("n3")).toBe(7);
+
+    group.slowDisks.add("n3");
+    group.propose("n1", "e");
+    pass(80);
+    expect(group.raft("n1").role).not.toBe("leader");
+  });
+
   it("does give it up when there is no room, and offers the newest from then on", () => {
     const group = offered();
     for (const text of ["d", "e"]) {
