@@ -5,6 +5,7 @@
  */
 import { createLockState } from "../locks/machine.ts";
 import type { LockState } from "../locks/records.ts";
+import { heldAt, isSamePlace } from "../raft/chain.ts";
 import type { LogBoundary, LogIndex } from "../raft/types.ts";
 import type { SnapshotFiles, StoredState } from "../storage/contract.ts";
 import { readWhole, SnapshotReader, type SnapshotScope } from "./snapshot-reader.ts";
@@ -66,9 +67,6 @@ export function loadStart(
 }
 
 /** Why it is not of this log; undefined when it is. */
-function misfit(last: LogBoundary, { boundary, entries }: StoredState): string | undefined {
-  const held = last.index === boundary.index ? boundary : entries[last.index - boundary.index - 1];
-  return held?.chain === last.chain && held.term === last.term && held.time === last.time
-    ? undefined
-    : "it is not of this log";
+function misfit(last: LogBoundary, stored: StoredState): string | undefined {
+  return isSamePlace(heldAt(stored, last.index), last) ? undefined : "it is not of this log";
 }

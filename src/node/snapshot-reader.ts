@@ -85,37 +85,50 @@ export type WholeRead =
   | { readonly kind: "damaged"; readonly why: string }
   | { readonly kind: "failed"; readonly error: Error };
 
-/** Reads a whole file, piece by piece; `read` is given the offset and how much to bring. */
-export function readWhole(
+/** Brings at most `bytesMax` of a file from `offset` on. */
+type ReadPiece = (offset: number, bytesMax: number, done: ReadDone) => void;
+
+/** Reads a whole file, piece by piece. */
+export function readWhole(reader: SnapshotReader, read: ReadPiece, done: (result: WholeRead) => void): void {
+  readPieces(reader, read, (result) => {
+    if (result.kind !== "read") return done(result);
+    const loaded = tried(() => reader.end());
+    if (loaded instanceof SnapshotDamage) return done({ kind: "damaged", why: loaded.message });
+    done({ kind: "loaded", loaded, bytes: result.bytes });
+  });
+}
+
+export type PiecesRead =
+  | { readonly kind: "read"; readonly bytes: number }
+  | Exclude<WholeRead, { readonly kind: "loaded" }>;
+
+/** Reads what a file holds, which need not be all of a snapshot; `bytes` of it were there. */
+export function readPieces(
   reader: SnapshotReader,
-  read: (offset: number, bytesMax: number, done: ReadDone) => void,
-  done: (result: WholeRead) => void,
+  read: ReadPiece,
+  done: (result: PiecesRead) => void,
 ): void {
   const next = (offset: number): void =>
     read(offset, pieceBytes, (error, piece) => {
       if (error !== undefined) return done({ kind: "failed", error });
       if (piece === undefined) return done({ kind: "damaged", why: "its file has gone" });
       const { bytes, total } = piece;
-      const damage = damageIn(() => reader.add(bytes));
-      if (damage !== undefined) return done({ kind: "damaged", why: damage });
-      if (bytes.length > 0 && offset + bytes.length < total) return next(offset + bytes.length);
-      let loaded: LoadedSnapshot | undefined;
-      const missing = damageIn(() => {
-        loaded = reader.end();
-      });
-      if (loaded === undefined) return done({ kind: "damaged", why: missing ?? "" });
-      done({ kind: "loaded", loaded, bytes: total });
+      if (bytes.length === 0 && offset < total)
+        return done({ kind: "damaged", why: "its file became shorter" });
+      const damage = tried(() => reader.add(bytes));
+      if (damage instanceof SnapshotDamage) return done({ kind: "damaged", why: damage.message });
+      if (offset + bytes.length < total) return next(offset + bytes.length);
+      done({ kind: "read", bytes: total });
     });
   next(0);
 }
 
-/** What is wrong with the bytes, in words. */
-export function damageIn(read: () => void): string | undefined {
+/** What `read` returns, or the damage that it found. */
+export function tried<T>(read: () => T): T | SnapshotDamage {
   try {
-    read();
-    return undefined;
+    return read();
   } catch (error) {
-    if (error instanceof SnapshotDamage) return error.message;
+    if (error instanceof SnapshotDamage) return error;
     throw error;
   }
 }

@@ -9,11 +9,18 @@
 import { assert } from "../base/assert.ts";
 import { createHasher } from "../base/hash.ts";
 import { entryBytes } from "../codec/entry.ts";
-import { type SnapshotPart, type SnapshotRequest, snapshotPartBytesMax } from "../codec/message.ts";
+import type { SnapshotPart, SnapshotRequest } from "../codec/message.ts";
 import type { Entry, LogBoundary, LogIndex, MemberId } from "../raft/types.ts";
 import type { SnapshotFiles, UnfinishedFile } from "../storage/contract.ts";
 import type { EntrySource, MadeSnapshot, SnapshotMaker } from "./snapshot-maker.ts";
-import { damageIn, type LoadedSnapshot, SnapshotReader, type SnapshotScope } from "./snapshot-reader.ts";
+import {
+  type LoadedSnapshot,
+  readPieces,
+  SnapshotDamage,
+  SnapshotReader,
+  type SnapshotScope,
+  tried,
+} from "./snapshot-reader.ts";
 
 /** What happened, for logs and traces. */
 export type SnapshotEvent =
@@ -223,27 +230,27 @@ export class Snapshots {
         if (error !== undefined || file === undefined)
           return host.storageFailed(error ?? new Error("no file"));
         host.trace({ kind: "fetch-begun", index: last.index, from: fetch.from, have: file.bytes });
-        this.#readHeld(fetch, file, 0);
+        this.#readHeld(fetch, file);
       }),
     );
   }
 
   /** What an earlier transfer left is read like what comes. */
-  #readHeld(fetch: Fetch, file: UnfinishedFile, offset: number): void {
-    if (offset === file.bytes) {
-      fetch.file = file;
-      return this.#ask(fetch);
-    }
-    file.read(offset, snapshotPartBytesMax, (error, piece) =>
+  #readHeld(fetch: Fetch, file: UnfinishedFile): void {
+    if (file.bytes === 0) return this.#opened(fetch, file);
+    readPieces(fetch.reader, file.read.bind(file), (result) =>
       this.#run(() => {
-        if (error !== undefined) return this.#o.host.storageFailed(error);
-        const bytes = piece?.bytes ?? new Uint8Array(0);
-        const damage = bytes.length === 0 ? "it became shorter" : damageIn(() => fetch.reader.add(bytes));
-        if (damage === undefined) return this.#readHeld(fetch, file, offset + bytes.length);
+        if (result.kind === "failed") return this.#o.host.storageFailed(result.error);
+        if (result.kind === "read") return this.#opened(fetch, file);
         fetch.file = file;
-        this.#dropFetch("remove", `what an earlier transfer left is damaged: ${damage}`);
+        this.#dropFetch("remove", `what an earlier transfer left is damaged: ${result.why}`);
       }),
     );
+  }
+
+  #opened(fetch: Fetch, file: UnfinishedFile): void {
+    fetch.file = file;
+    this.#ask(fetch);
   }
 
   #ask(fetch: Fetch): void {
@@ -262,8 +269,8 @@ export class Snapshots {
     // Whoever led has given it up; the next offer names another one.
     if (part.total === 0) return this.#dropFetch("keep", "it is not there any more");
     if (part.bytes.length === 0) return this.#complete(fetch, file);
-    const damage = damageIn(() => fetch.reader.add(part.bytes));
-    if (damage !== undefined) return this.#dropFetch("remove", `what came is damaged: ${damage}`);
+    const damage = tried(() => fetch.reader.add(part.bytes));
+    if (damage instanceof SnapshotDamage) return this.#dropDamaged(damage);
     fetch.askedTicks = undefined;
     file.append(part.bytes, (error) =>
       this.#run(() => {
@@ -278,12 +285,8 @@ export class Snapshots {
   /** All of it came: only when it proves to be whole, and is durable, may the core rely on it. */
   #complete(fetch: Fetch, file: UnfinishedFile): void {
     const { host } = this.#o;
-    let loaded: LoadedSnapshot | undefined;
-    const damage = damageIn(() => {
-      loaded = fetch.reader.end();
-    });
-    if (loaded === undefined) return this.#dropFetch("remove", `what came is damaged: ${damage}`);
-    const whole = loaded;
+    const loaded = tried(() => fetch.reader.end());
+    if (loaded instanceof SnapshotDamage) return this.#dropDamaged(loaded);
     fetch.askedTicks = undefined;
     const { bytes } = file;
     file.finish((error) =>
@@ -292,9 +295,13 @@ export class Snapshots {
         this.#fetch = undefined;
         const ms = Math.round(host.monotonicMs() - fetch.beganMs);
         host.trace({ kind: "fetch-done", index: fetch.last.index, bytes, ms });
-        host.fetched(whole);
+        host.fetched(loaded);
       }),
     );
+  }
+
+  #dropDamaged({ message }: SnapshotDamage): void {
+    this.#dropFetch("remove", `what came is damaged: ${message}`);
   }
 
   /** Only while nothing is done with its file. */

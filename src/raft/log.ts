@@ -4,7 +4,7 @@
  * in `invariants.ts`.
  */
 import { assert, present } from "../base/assert.ts";
-import { chainOf } from "./chain.ts";
+import { chainOf, heldAt } from "./chain.ts";
 import type { Entry, EntryKind, LogBoundary, LogIndex, Term } from "./types.ts";
 
 export interface RaftLog {
@@ -38,17 +38,12 @@ export function lastTime(log: RaftLog): number {
   return lastOf(log).time;
 }
 
-/** The entry, or the boundary, at `index`; undefined outside of what is held. */
-function at(log: RaftLog, index: LogIndex): LogBoundary | undefined {
-  return index === log.boundary.index ? log.boundary : log.entries[index - log.boundary.index - 1];
-}
-
 export function termAt(log: RaftLog, index: LogIndex): Term | undefined {
-  return at(log, index)?.term;
+  return heldAt(log, index)?.term;
 }
 
 export function chainAt(log: RaftLog, index: LogIndex): number {
-  return present(at(log, index), `chain at ${index}`).chain;
+  return present(heldAt(log, index), `chain at ${index}`).chain;
 }
 
 export function entryAt(log: RaftLog, index: LogIndex): Entry {
@@ -88,7 +83,7 @@ export function truncateFrom(log: RaftLog, from: LogIndex): void {
 
 /** What is known of the entry at `index`; throws when it is outside of what is held. */
 export function boundaryAt(log: RaftLog, index: LogIndex): LogBoundary {
-  const { term, time, chain } = present(at(log, index), `entry ${index}`);
+  const { term, time, chain } = present(heldAt(log, index), `entry ${index}`);
   return { index, term, time, chain };
 }
 

@@ -1,6 +1,7 @@
 /**
- * What the consensus core and its host need from a disk, as promises. First the log; the files of snapshots are below. Both the LevelDB implementation (`level-storage.ts`) and the
- * simulated disk (test/sim) keep them and pass the same contract suite (`test/storage/contract.ts`).
+ * What the consensus core and its host need from a disk, as promises. First the log; the files of snapshots are below.
+ * Both the LevelDB implementation (`level-storage.ts`) and the simulated disk (test/sim) keep them and pass the same
+ * contract suite (`test/storage/contract.ts`).
  *
  * 1. `write` carries out one durable step: truncation, entries, where the log begins, hard state, all or nothing. Its
  *    callback runs only after everything in it has reached the disk (fdatasync or stronger).

@@ -13,7 +13,7 @@
  */
 import { assert, assertInteger } from "../base/assert.ts";
 import { decodeEntry, encodeEntry, entryBytes } from "../codec/entry.ts";
-import { chainOf, emptyBoundary } from "../raft/chain.ts";
+import { chainOf, emptyBoundary, isSamePlace } from "../raft/chain.ts";
 import type { Entry, HardState, LogBoundary, LogIndex, MemberId, SnapshotStep } from "../raft/types.ts";
 import type { AnchorFile } from "./anchor-slots.ts";
 import type { DurableStep, RaftStorage, StoredState } from "./contract.ts";
@@ -243,7 +243,7 @@ class StepStorage implements RaftStorage {
       assert(isHeld, "a log is cut where it is durable (invariant 11)", { boundary, from, kept });
       const held = this.#tryBoundaryAt(boundary.index);
       if (held instanceof Error) return held;
-      assert(isSame(held, boundary), "the boundary is an entry of this log", { held, boundary });
+      assert(isSamePlace(held, boundary), "the boundary is an entry of this log", { held, boundary });
     }
     return truncateFrom === undefined ? this.#end : this.#tryBoundaryAt(truncateFrom - 1);
   }
@@ -347,10 +347,6 @@ function sizeOf(entry: Entry): number {
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, one) => total + one, 0);
-}
-
-function isSame(a: LogBoundary, b: LogBoundary): boolean {
-  return a.index === b.index && a.term === b.term && a.time === b.time && a.chain === b.chain;
 }
 
 /** `end`: of the log after the step. */

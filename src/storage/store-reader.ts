@@ -3,7 +3,7 @@
  * database says is believed that our own CRCs, the chain and the head record do not confirm. Never skips, never repairs.
  */
 import { decodeEntry } from "../codec/entry.ts";
-import { chainOf, emptyBoundary } from "../raft/chain.ts";
+import { chainOf, emptyBoundary, heldAt, isSamePlace } from "../raft/chain.ts";
 import type { Entry, LogBoundary, LogIndex } from "../raft/types.ts";
 import { DamageError } from "./failure.ts";
 import { decodeHead, decodeKey, decodeStart, type LogStart, type StoreHead } from "./records.ts";
@@ -70,10 +70,9 @@ function addTo(ranges: IndexRange[], index: LogIndex): void {
 
 /** The newest snapshot stands for entries of this very log. */
 function checkStart({ boundary, last }: LogStart, entries: readonly Entry[]): void {
-  const held = last.index === boundary.index ? boundary : entries[last.index - boundary.index - 1];
+  const held = heldAt({ boundary, entries }, last.index);
   if (held === undefined) throw new DamageError(`the log ends before the snapshot at ${last.index}`);
-  if (held.term !== last.term || held.time !== last.time || held.chain !== last.chain)
-    throw new DamageError(`the snapshot at ${last.index} is not of this log`);
+  if (!isSamePlace(held, last)) throw new DamageError(`the snapshot at ${last.index} is not of this log`);
 }
 
 function checkFollows(previous: LogBoundary, entry: Entry): void {

@@ -115,3 +115,16 @@ it("a full disk and a failed sync are errors of the write, and of every later on
     expect((await write())?.message).toMatch(/ENOSPC|EIO/);
   }
 });
+
+it("holds what is on the platter, and nothing that no member ever applied", async () => {
+  const disk = diskOf(1);
+  const storage = await mustOpen(disk);
+  const written = entriesAfter(undefined, { count: 3, term: 1 });
+  await mustWrite(storage, { hardState: hardState(1, "n1@a"), entries: written });
+  const chainAt = (index: number): number | undefined => written[index - 1]?.chain;
+
+  expect([1, 2, 3].map((index) => disk.holds(index, chainAt))).toEqual([true, true, true]);
+  expect(disk.holds(4, chainAt)).toBe(false);
+  expect(disk.holds(Number.NaN, chainAt)).toBe(false);
+  expect(disk.holds(2, () => 1)).toBe(false);
+});

@@ -7,7 +7,7 @@
 import type { Identity } from "../../src/base/identity.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { decodeEntry } from "../../src/codec/entry.ts";
-import { chainStart, emptyBoundary } from "../../src/raft/chain.ts";
+import { chainStart, emptyBoundary, heldAt } from "../../src/raft/chain.ts";
 import type { Entry, HardState, LogBoundary } from "../../src/raft/types.ts";
 import { encodeAnchor, openAnchor, type SlotDevice } from "../../src/storage/anchor-slots.ts";
 import type { RaftStorage, SnapshotFiles, StoredState } from "../../src/storage/contract.ts";
@@ -112,10 +112,6 @@ export class SimDisk {
     return this.#durable.boundary.index + this.#durable.entries.length;
   }
 
-  get snapshots(): MemoryFolder {
-    return this.#snapshots;
-  }
-
   /** A start was possible in all but this. It is remembered. */
   refuse(why: string): void {
     this.#refuseFrom(why);
@@ -147,7 +143,10 @@ export class SimDisk {
   holds(index: number, chainAt: (index: number) => number | undefined): boolean {
     const isLost = this.#refusal !== undefined;
     const { boundary, entries } = isLost ? this.#lost : this.#durable;
-    if (index > boundary.index) return entries[index - boundary.index - 1]?.chain === chainAt(index);
+    // A revision that nobody applied is nowhere: nothing must not compare equal to nothing.
+    const chain = chainAt(index);
+    if (chain === undefined) return false;
+    if (index > boundary.index) return heldAt({ boundary, entries }, index)?.chain === chain;
     const { indexes } = this.#snapshots;
     const hasFile = indexes.some((at) => at >= boundary.index && this.#snapshots.isDurable(at));
     return boundary.chain === chainAt(boundary.index) && (isLost || hasFile);

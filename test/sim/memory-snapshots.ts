@@ -40,13 +40,6 @@ export class MemoryFolder {
     return [...this.#whole.keys()].sort((a, b) => a - b);
   }
 
-  get bytes(): number {
-    let sum = 0;
-    for (const file of [...this.#whole.values(), ...[...this.#parts.values()].map(({ bytes }) => bytes)])
-      sum += file.length;
-    return sum;
-  }
-
   whole(index: LogIndex): Uint8Array | undefined {
     return this.#whole.get(index);
   }
