@@ -33,77 +33,71 @@ export function unpackPlain(bytes: Uint8Array): Plain {
 
 /** Walks one value that must end with the bytes. Every count is compared with the bytes left before it is believed. */
 function checkPlain(bytes: Uint8Array): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const open: number[] = [1];
-  let offset = 0;
-  while (open.length > 0) {
-    const level = open.length - 1;
-    const left = open[level] as number;
-    if (left === 0) {
-      open.pop();
-      continue;
-    }
-    open[level] = left - 1;
-    const head = headOf(view, offset);
-    offset += head.bytes;
-    if (offset > bytes.length) throw new DecodeError("msgpack ends in the middle of a value");
-    if (head.items === 0) continue;
-    if (head.items > bytes.length - offset) throw new DecodeError("msgpack array is longer than its bytes");
-    if (open.length > depthMax) throw new DecodeError("msgpack arrays are nested too deep");
-    open.push(head.items);
-  }
-  if (offset !== bytes.length)
-    throw new DecodeError(`${bytes.length - offset} bytes after the msgpack value`);
+  const end = checkValue(bytes, 0, 0);
+  if (end !== bytes.length) throw new DecodeError(`${bytes.length - end} bytes after the msgpack value`);
 }
 
-interface Head {
-  /** Bytes of this value, without those of its items. */
-  readonly bytes: number;
-  readonly items: number;
-}
-
-function headOf(view: DataView, offset: number): Head {
-  if (offset >= view.byteLength) throw new DecodeError("msgpack ends before a value");
-  const tag = view.getUint8(offset);
-  if (tag < 0x80 || tag >= 0xe0) return { bytes: 1, items: 0 };
-  if (tag >= 0xa0 && tag < 0xc0) return { bytes: 1 + (tag & 0x1f), items: 0 };
-  if (tag >= 0x90 && tag < 0xa0) return { bytes: 1, items: tag & 0x0f };
+/** The offset behind the value at `offset`, which stands in `depth` arrays. */
+function checkValue(bytes: Uint8Array, offset: number, depth: number): number {
+  const tag = bytes[offset];
+  if (tag === undefined) throw new DecodeError("msgpack ends before a value");
+  if (tag < 0x80 || tag >= 0xe0) return offset + 1;
+  if (tag >= 0xa0 && tag < 0xc0) return skip(bytes, offset + 1, tag & 0x1f);
+  if (tag >= 0x90 && tag < 0xa0) return checkItems(bytes, offset + 1, tag & 0x0f, depth);
   switch (tag) {
     case 0xc0: // null
     case 0xc2: // false
     case 0xc3: // true
-      return { bytes: 1, items: 0 };
+      return offset + 1;
     case 0xcc: // unsigned 8
     case 0xd0: // signed 8
-      return { bytes: 2, items: 0 };
+      return skip(bytes, offset + 1, 1);
     case 0xcd: // unsigned 16
     case 0xd1: // signed 16
-      return { bytes: 3, items: 0 };
+      return skip(bytes, offset + 1, 2);
     case 0xce: // unsigned 32
     case 0xd2: // signed 32
-      return { bytes: 5, items: 0 };
+      return skip(bytes, offset + 1, 4);
     case 0xcb: // double; also every integer beyond 32 bits
-      return { bytes: 9, items: 0 };
+      return skip(bytes, offset + 1, 8);
     case 0xc4: // bytes, by size of their length
     case 0xd9: // string, the same
-      return { bytes: 2 + lengthAt(view, offset, 1), items: 0 };
+      return skip(bytes, offset + 2, lengthAt(bytes, offset + 1, 1));
     case 0xc5:
     case 0xda:
-      return { bytes: 3 + lengthAt(view, offset, 2), items: 0 };
+      return skip(bytes, offset + 3, lengthAt(bytes, offset + 1, 2));
     case 0xc6:
     case 0xdb:
-      return { bytes: 5 + lengthAt(view, offset, 4), items: 0 };
+      return skip(bytes, offset + 5, lengthAt(bytes, offset + 1, 4));
     case 0xdc:
-      return { bytes: 3, items: lengthAt(view, offset, 2) };
+      return checkItems(bytes, offset + 3, lengthAt(bytes, offset + 1, 2), depth);
     case 0xdd:
-      return { bytes: 5, items: lengthAt(view, offset, 4) };
+      return checkItems(bytes, offset + 5, lengthAt(bytes, offset + 1, 4), depth);
     default:
       throw new DecodeError(`msgpack tag 0x${tag.toString(16)} is not allowed here`);
   }
 }
 
-function lengthAt(view: DataView, offset: number, size: 1 | 2 | 4): number {
-  if (offset + 1 + size > view.byteLength) throw new DecodeError("msgpack ends in the middle of a length");
-  if (size === 1) return view.getUint8(offset + 1);
-  return size === 2 ? view.getUint16(offset + 1) : view.getUint32(offset + 1);
+/** The same for `items` values that begin at `offset`; one has at least a byte. */
+function checkItems(bytes: Uint8Array, offset: number, items: number, depth: number): number {
+  if (items === 0) return offset;
+  if (items > bytes.length - offset) throw new DecodeError("msgpack array is longer than its bytes");
+  if (depth >= depthMax) throw new DecodeError("msgpack arrays are nested too deep");
+  let at = offset;
+  for (let i = 0; i < items; i++) at = checkValue(bytes, at, depth + 1);
+  return at;
+}
+
+function skip(bytes: Uint8Array, offset: number, length: number): number {
+  const end = offset + length;
+  if (end > bytes.length) throw new DecodeError("msgpack ends in the middle of a value");
+  return end;
+}
+
+/** Big-endian, of `size` bytes. */
+function lengthAt(bytes: Uint8Array, offset: number, size: 1 | 2 | 4): number {
+  skip(bytes, offset, size);
+  let length = 0;
+  for (let i = offset; i < offset + size; i++) length = length * 256 + (bytes[i] as number);
+  return length;
 }

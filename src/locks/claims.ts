@@ -257,11 +257,13 @@ function recordEnded(
   facts: Pick<Claim, "id" | "asked" | "owner"> & { readonly end: ClaimEnd },
 ): Claim {
   const claim: Claim = {
-    ...facts,
+    id: facts.id,
     session,
+    asked: facts.asked,
     resources: [],
     lockDelayMs: undefined,
     maxHoldMs: undefined,
+    owner: facts.owner,
     metadata: [],
     cancelOnDisconnect: false,
     enqueuedRevision: state.revision,
@@ -270,6 +272,7 @@ function recordEnded(
     state: "ended",
     revision: state.revision,
     grant: undefined,
+    end: facts.end,
   };
   state.claims.set(claim.id, claim);
   rememberEnded(state, claim);

@@ -3,6 +3,8 @@
  * goes on exactly as the one they were taken of: the same outcomes, the same state hash, entry for entry (I12).
  * Nothing is in them that follows from the rest: counters, owners, modes and deadline marks are made anew. Insertion
  * orders are in them, for they decide what is oldest. Encodes nothing; shares no record with the state.
+ * Sessions and claims are written out field by field, in the machine's own order: an engine then gives those that were
+ * loaded the same shape as those that were made, and whatever reads them stays fast.
  *
  *   head │ resource* │ ( session, claim* )* │ remembered │ ( holders, queue )* │ barrier*
  */
@@ -120,17 +122,50 @@ function resourceImage(resource: Resource): LockImage | SemaphoreImage {
 }
 
 function* sessionImages(session: Session): Generator<ImageRecord, void, undefined> {
-  const { claims, owners: _, unseenEnds, remembered, ...plain } = session;
-  yield { kind: "session", ...plain };
+  const { claims, unseenEnds, remembered } = session;
+  yield {
+    kind: "session",
+    id: session.id,
+    ref: session.ref,
+    ttlMs: session.ttlMs,
+    askedTtlMs: session.askedTtlMs,
+    lockDelayMs: session.lockDelayMs,
+    label: session.label,
+    metadata: session.metadata,
+    createdWallMs: session.createdWallMs,
+    expiresAt: session.expiresAt,
+    graceLeftMs: session.graceLeftMs,
+    lastRenewal: session.lastRenewal,
+    seen: session.seen,
+    forgottenRevision: session.forgottenRevision,
+    forgottenUpTo: session.forgottenUpTo,
+    end: session.end,
+  };
   for (const claim of claims.values()) yield claimImage(claim, "live");
   for (const { claim } of unseenEnds) yield claimImage(claim, "unseen");
   for (const claim of remembered.values()) yield claimImage(claim, "remembered");
 }
 
 function claimImage(claim: Claim, place: ClaimImage["place"]): ClaimImage {
-  const { session: _, resources, ...plain } = claim;
-  const kept = resources.map((claimed) => (claimed.mode === "permits" ? claimed.kept : 0));
-  return { kind: "claim", place, kept, ...plain };
+  return {
+    kind: "claim",
+    place,
+    kept: claim.resources.map((claimed) => (claimed.mode === "permits" ? claimed.kept : 0)),
+    id: claim.id,
+    asked: claim.asked,
+    lockDelayMs: claim.lockDelayMs,
+    maxHoldMs: claim.maxHoldMs,
+    owner: claim.owner,
+    metadata: claim.metadata,
+    cancelOnDisconnect: claim.cancelOnDisconnect,
+    enqueuedRevision: claim.enqueuedRevision,
+    enqueuedAt: claim.enqueuedAt,
+    waitDeadline: claim.waitDeadline,
+    state: claim.state,
+    revision: claim.revision,
+    grant: claim.grant,
+    end: claim.end,
+  };
 }
 
 function barrierImage({ fence, resources, delayUntil, handBackUntil }: Barrier): BarrierImage {
@@ -226,13 +261,31 @@ export class ImageReader {
   }
 
   #addSession(record: SessionImage): void {
-    const { kind: _, ...plain } = record;
     const state = this.#state;
-    const { id, ref, ttlMs, expiresAt, end } = plain;
+    const { id, ref, ttlMs, expiresAt, end } = record;
     if (state.sessions.has(id) || state.tombstones.has(id) || state.sessionsByRef.has(ref))
       throw new ImageError(`the session ${ref} is there twice`);
-    const lists = { claims: new Map(), owners: new Map(), unseenEnds: [], remembered: new Map() };
-    const session: Session = { ...plain, ...lists };
+    const session: Session = {
+      id,
+      ref,
+      ttlMs,
+      askedTtlMs: record.askedTtlMs,
+      lockDelayMs: record.lockDelayMs,
+      label: record.label,
+      metadata: record.metadata,
+      createdWallMs: record.createdWallMs,
+      expiresAt,
+      graceLeftMs: record.graceLeftMs,
+      lastRenewal: record.lastRenewal,
+      seen: record.seen,
+      claims: new Map(),
+      owners: new Map(),
+      unseenEnds: [],
+      remembered: new Map(),
+      forgottenRevision: record.forgottenRevision,
+      forgottenUpTo: record.forgottenUpTo,
+      end,
+    };
     this.#session = session;
     state.sessionsByRef.set(ref, session);
     if (end !== undefined) {
@@ -245,15 +298,31 @@ export class ImageReader {
   }
 
   #addClaim(record: ClaimImage): void {
-    const { kind: _, place, kept, ...plain } = record;
     const state = this.#state;
     const session = this.#session;
-    const { id, end } = plain;
+    const { id, place, kept, end } = record;
     if (session === undefined) throw new ImageError(`the claim ${id} has no session`);
     if (state.claims.has(id)) throw new ImageError(`the claim ${id} is there twice`);
     if ((place === "live") !== (end === undefined))
       throw new ImageError(`the claim ${id} is in no such place`);
-    const claim: Claim = { ...plain, session, resources: [] };
+    const claim: Claim = {
+      id,
+      session,
+      asked: record.asked,
+      resources: [],
+      lockDelayMs: record.lockDelayMs,
+      maxHoldMs: record.maxHoldMs,
+      owner: record.owner,
+      metadata: record.metadata,
+      cancelOnDisconnect: record.cancelOnDisconnect,
+      enqueuedRevision: record.enqueuedRevision,
+      enqueuedAt: record.enqueuedAt,
+      waitDeadline: record.waitDeadline,
+      state: record.state,
+      revision: record.revision,
+      grant: record.grant,
+      end,
+    };
     state.claims.set(id, claim);
     if (place === "remembered") {
       session.remembered.set(id, claim);

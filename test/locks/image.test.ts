@@ -58,6 +58,23 @@ describe("an image", () => {
     );
   });
 
+  it("gives sessions and claims the shape that the machine gives them: their fields in one order", () => {
+    const shapes = (state: LockState): readonly string[] => {
+      const sessions = [...state.sessions.values(), ...state.tombstones.values()];
+      const records = [...sessions, ...state.claims.values()];
+      return [...new Set(records.map((record) => Object.keys(record).join(" ")))];
+    };
+    check(
+      fc.property(history, (steps) => {
+        const { bench } = play(steps, { rememberedClaimsPerSession: 3 });
+        const made = shapes(bench.state);
+
+        expect(made.length).toBeLessThanOrEqual(2);
+        expect(shapes(built(copyOf(imageOf(bench.state)))).sort()).toEqual([...made].sort());
+      }),
+    );
+  });
+
   it("of a long queue is in many records, and keeps its order", () => {
     const { bench } = play([], { claimsPerSession: 10_000, waitersPerName: 10_000 });
     for (let i = 0; i < 1_100; i++) bench.acquire("s0", `w${i}`, { lock: "long", waitMs: 60_000 });
