@@ -1,5 +1,8 @@
 /** The driver's own rules: batches, time, answers, bounds. Consensus and locks have their own tests. */
 import { describe, expect, it } from "vitest";
+import { makeSnapshot } from "../../src/node/snapshot-maker.ts";
+import type { Entry } from "../../src/raft/types.ts";
+import { MemoryFolder } from "../sim/memory-snapshots.ts";
 import { Lone, tickMs } from "./harness.ts";
 
 const three = { voters: ["n1@1", "n2@1", "n3@1"] };
@@ -412,7 +415,52 @@ describe("a long log", () => {
     // A finished write and a tick may each do a share between two deferred turns.
     expect(Math.max(...steps)).toBeLessThanOrEqual(1_500);
   });
+
+  it("is left where it stands when a snapshot of more than the rest of it is installed", () => {
+    const log = logOf(4_100);
+    const { term, time, chain } = log[4_099] as Entry;
+    const last = { index: 4_100, term, time, chain };
+    const now = (step: () => void): void => step();
+    const folder = new MemoryFolder();
+    const take = (from: number, give: (some: readonly Entry[]) => void): void => give(log.slice(from - 1));
+    makeSnapshot(
+      folder.open({ later: now }),
+      { base: 0, header: { clusterId: "lone", ...three, last } },
+      take,
+      () => undefined,
+    );
+    const follower = new Lone({ ...three, snapshotFiles: new MemoryFolder().open({ later: now }) });
+    const said = { term, echo: { round: 0, sentTick: 0 } };
+    const previous = { prevLogIndex: 0, prevLogTerm: 0, prevLogChain: 0, leaderCommit: 4_000 };
+    const entries = log.slice(0, 4_000);
+    follower.node.message("n2@1", { kind: "append", ...said, ...previous, entries });
+    follower.node.message("n2@1", { kind: "snapshot-offer", ...said, last });
+
+    // A tick is a turn of the log, and so is the end of a write; those that are deferred do not come before the last part.
+    follower.node.tick();
+    follower.finishWrite();
+    const bytes = folder.whole(4_100) as Uint8Array;
+    const part = { index: 4_100, offset: 0, total: bytes.length, bytes };
+    follower.node.message("n2@1", { kind: "snapshot-part", ...part });
+    follower.settle();
+
+    expect(follower.applied.length).toBeGreaterThan(0);
+    expect(follower.applied.length).toBeLessThan(4_000);
+    expect(follower.node.staleView().revision).toBe(4_100);
+    expect(follower.failure).toBeUndefined();
+  });
 });
+
+/** So many committed entries of a single member. */
+function logOf(count: number): readonly Entry[] {
+  const lone = new Lone().lead();
+  lone.open("s", 60_000);
+  while (lone.applied.length < count) {
+    for (let i = 0; i < 50; i++) lone.release("s", `c${lone.applied.length}-${i}`);
+    lone.settle();
+  }
+  return lone.applied.slice(0, count).map(({ entry }) => entry);
+}
 
 describe("what this node says of itself", () => {
   it("a word of a deposed leader does not make it fresh", () => {

@@ -9,6 +9,7 @@ import { createNode, type NodeDriver } from "../../src/node/driver.ts";
 import { emptyBoundary } from "../../src/raft/chain.ts";
 import { defaultRaftConfig } from "../../src/raft/config.ts";
 import type { Entry } from "../../src/raft/types.ts";
+import type { SnapshotFiles } from "../../src/storage/contract.ts";
 import { noSnapshots } from "./no-snapshots.ts";
 
 export const tickMs = 50;
@@ -39,6 +40,7 @@ export class Lone {
       readonly queued?: number;
       /** What its disk held at the start; all of one term. */
       readonly entries?: readonly Entry[];
+      readonly snapshotFiles?: SnapshotFiles;
     } = {},
   ) {
     const bytes = (): number => this.logBytes;
@@ -64,7 +66,7 @@ export class Lone {
         },
         close: async () => undefined,
       },
-      ...noSnapshots(),
+      ...noSnapshots(options.snapshotFiles),
       tickMs,
       clusterId: "lone",
       settings: { ...defaultSettings, ...options.settings },
