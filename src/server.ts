@@ -6,12 +6,13 @@
  */
 import { randomBytes } from "node:crypto";
 import { InvariantError, present } from "./base/assert.ts";
-import { type Identity, memberId, memberName, rosterMembers } from "./base/identity.ts";
+import { type Identity, memberId, rosterMembers } from "./base/identity.ts";
 import { createPrng } from "./base/prng.ts";
 import { snapshotPartBytesMax } from "./codec/message.ts";
 import type { ClusterConfig, HostPort, MemberConfig } from "./config/types.ts";
 import { createHttpServer } from "./http/server.ts";
 import { createNode, type NodeDriver, type NodeEvent } from "./node/driver.ts";
+import { eventLine } from "./node/event-line.ts";
 import { loadStart, type StartLoad, type StartState } from "./node/snapshot-loader.ts";
 import type { SnapshotMaker } from "./node/snapshot-maker.ts";
 import type { SnapshotScope } from "./node/snapshot-reader.ts";
@@ -250,11 +251,8 @@ class RunningServer implements Server {
   }
 
   #traced(event: NodeEvent): void {
-    if (event.kind === "vote" || event.kind === "campaign" || event.kind === "mismatch") return;
-    const { kind, ...facts } = event;
-    const leader =
-      "leader" in facts && facts.leader !== undefined ? { leader: memberName(facts.leader) } : {};
-    this.#options.log("info", kind, { ...facts, ...leader });
+    const line = eventLine(event);
+    if (line !== undefined) this.#options.log(line.level, line.event, line.facts);
   }
 
   /** Runs an input of the driver; a broken invariant ends the process. */
